@@ -1,0 +1,38 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+EXTRACT := .venv-extract
+
+.PHONY: demo test test-all check env extract-env real clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+env: $(READY)  ## the environment alone
+
+demo: $(READY)  ## sign an unseen sentence, draw it, translate it
+	$(BIN)/slt-hf demo
+
+test: $(READY)  ## default suite: CPU, offline, at most five minutes
+	$(BIN)/python -m pytest
+
+test-all: $(READY)  ## with the slow tests
+	$(BIN)/python -m pytest -m ''
+
+check: $(READY)  ## what CI checks besides the tests
+	$(BIN)/ruff check .
+	$(BIN)/mypy slt_hf scripts tests
+
+$(EXTRACT)/.ready: constraints-extract.txt
+	$(PYTHON) -m venv $(EXTRACT)
+	$(EXTRACT)/bin/pip install --quiet --disable-pip-version-check --constraint constraints-extract.txt mediapipe pose-format av
+	touch $@
+
+extract-env: $(EXTRACT)/.ready  ## pose extraction: MediaPipe needs numpy < 2, so it lives apart
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Models: model input -> logits. Importing registers them with transformers' Auto classes."""

@@ -1,0 +1,1 @@
+"""Processing: raw clip -> model input. Importing stays light; torch and transformers load with the processor classes."""

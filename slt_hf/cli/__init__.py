@@ -1,0 +1,1 @@
+"""The `slt-hf` command: one module a command, listed in `main.py`."""
