@@ -1,7 +1,8 @@
 """A small Hugging Face Hub on loopback, for tests of everything that is pushed and loaded back.
 
-It speaks the part of the Hub API that `huggingface_hub` 2.4 and `datasets` 5.2 use for models, datasets and Spaces: create,
-preupload, LFS batch and upload, commit, resolve (HEAD, ranges), info, tree, paths-info, refs, branches, tags. Content is in memory.
+It speaks the part of the Hub API that `huggingface_hub` 2.4 and `datasets` 5.2 use for models, datasets and Spaces:
+create, preupload, LFS batch and upload, commit, resolve (HEAD, ranges), info, tree, paths-info, refs, branches, tags.
+Content is in memory.
 
     with HubServer() as hub:
         hub.python("from transformers import AutoModel; AutoModel.from_pretrained('org/name')", without=["slt_hf"])
@@ -31,7 +32,7 @@ REPO = r"(?P<kind>model|dataset|space)s/(?P<id>[^/]+/[^/]+)"
 
 
 def route(method: str, pattern: str) -> Callable:
-    """Send requests whose raw path matches `pattern` to the decorated method; groups are unquoted and passed by name."""
+    """Send requests whose raw path matches `pattern` to the method; groups are unquoted and passed by name."""
 
     def register(function: Callable) -> Callable:
         ROUTES.append((method, re.compile(pattern.replace("REPO", REPO) + "$"), function.__name__))
@@ -52,7 +53,7 @@ class HubServer:
     """The server, its repositories, and ways to talk to it.
 
     Args:
-        token: if given, whatever writes must carry it as a bearer token, as on the real Hub; otherwise anybody may write.
+        token: if given, whatever writes must carry it as a bearer token, as on the real Hub.
     """
 
     def __init__(self, token: str | None = None):
@@ -100,17 +101,17 @@ class HubServer:
         }
         return {name: value for name, value in os.environ.items() if name != "HF_TOKEN"} | own
 
-    def run(self, command: list[str], check: bool = True, **extra: str) -> subprocess.CompletedProcess[str]:
+    def run(self, command: list[str], check: bool = True, **extra: Any) -> subprocess.CompletedProcess[str]:
         """Run a command against this server; `extra` are further environment variables."""
         environment = self.environment() | extra
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
         assert not check or done.returncode == 0, f"{command} failed:\n{done.stdout}\n{done.stderr}"
         return done
 
-    def python(self, code: str, *arguments: str, without: Iterable[str] = (), **extra: str) -> str:
-        """Run Python code against this server, in a process where the modules `without` cannot be imported; its stdout."""
+    def python(self, code: str, *arguments: str, without: Iterable[str] = (), **extra: Any) -> str:
+        """Run code against this server, in a process that cannot import the modules `without`; its stdout."""
         blocked = "".join(f"import sys; sys.modules[{name!r}] = None\n" for name in without)
-        with tempfile.TemporaryDirectory() as elsewhere:  # so that the checkout is not importable through the working folder
+        with tempfile.TemporaryDirectory() as elsewhere:  # not beside anything importable
             script = Path(elsewhere, "script.py")
             script.write_text(blocked + code)
             return self.run([sys.executable, str(script), *arguments], **extra).stdout
@@ -149,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
             with self.hub.lock:
                 self._find_route(method, url.path)
         except NotFound as missing:
-            self._answer_json({"error": str(missing)}, 404, {"X-Error-Code": missing.code, "X-Error-Message": str(missing)})
+            self._answer_missing(missing)
         except Refused as refused:
             self._answer_json({"error": str(refused)}, refused.status, {"X-Error-Message": str(refused)})
 
@@ -162,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
                     if not path.startswith("/lfs/"):  # signed addresses on the real Hub
                         raise Refused(401, "Invalid credentials in Authorization header")
                 groups = match.groupdict()
-                return getattr(self, name)(**{key: unquote(value) for key, value in groups.items() if value is not None})
+                return getattr(self, name)(**{key: unquote(value) for key, value in groups.items() if value})
         raise Refused(404, f"the local Hub does not know {method} {path}")
 
     def _read_body(self) -> bytes:
@@ -186,6 +187,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer_json(self, data: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self._answer(json.dumps(data).encode(), status, {"Content-Type": "application/json"} | (headers or {}))
 
+    def _answer_missing(self, missing: NotFound, headers: dict[str, str] | None = None) -> None:
+        named = {"X-Error-Code": missing.code, "X-Error-Message": str(missing)}
+        self._answer_json({"error": str(missing)}, 404, named | (headers or {}))
+
     @property
     def _json(self) -> dict:
         return json.loads(self.body or b"{}")
@@ -194,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @route("GET", "/api/whoami-v2")
     def who_am_i(self) -> None:
-        self._answer_json({"type": "user", "name": "tester", "orgs": [{"name": "org"}], "auth": {"type": "access_token"}})
+        self._answer_json({"type": "user", "name": "tester", "orgs": [{"name": "org"}], "auth": {}})
 
     @route("POST", "/api/validate-yaml")
     def validate_card(self) -> None:
@@ -248,8 +253,9 @@ class _Handler(BaseHTTPRequestHandler):
     @route("GET", "/api/REPO/commits/(?P<revision>[^/]+)")
     def commits(self, kind: str, id: str, revision: str) -> None:
         history = self.hub.repository(kind, id).find(revision).history()
-        described = [{"id": c.oid, "title": c.title, "message": c.message, "date": _iso(c), "authors": []} for c in history]
-        self._answer_json(described)
+        self._answer_json(
+            [{"id": c.oid, "title": c.title, "message": c.message, "date": _iso(c), "authors": []} for c in history]
+        )
 
     @route("POST", "/api/REPO/branch/(?P<branch>[^/]+)")
     def create_branch(self, kind: str, id: str, branch: str) -> None:
@@ -304,9 +310,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             commit, file = repository.file(revision, path)
         except NotFound as missing:
-            commit_headers = {} if missing.code == "RevisionNotFound" else {"X-Repo-Commit": repository.find(revision).oid}
-            headers = {"X-Error-Code": missing.code, "X-Error-Message": str(missing)}
-            return self._answer_json({"error": str(missing)}, 404, headers | commit_headers)
+            known = missing.code == "EntryNotFound"  # clients cache the absence under the commit's name
+            return self._answer_missing(missing, {"X-Repo-Commit": repository.find(revision).oid} if known else {})
         headers = {"X-Repo-Commit": commit.oid, "ETag": f'"{file.etag}"', "Accept-Ranges": "bytes"}
         if file.lfs:
             headers |= {"X-Linked-Etag": f'"{file.etag}"', "X-Linked-Size": str(len(file.content))}
@@ -395,10 +400,10 @@ def _ref(name: str, ref: str, commit: Commit) -> dict:
 
 
 def _entry(path: str, file: StoredFile) -> dict:
-    entry: dict[str, Any] = {"type": "file", "path": path, "size": len(file.content), "oid": file.git_oid}
-    entry["blobId"] = file.git_oid
+    size = len(file.content)
+    entry: dict[str, Any] = {"type": "file", "path": path, "size": size, "oid": file.git_oid, "blobId": file.git_oid}
     if file.lfs:
-        entry["lfs"] = {"oid": file.sha256, "sha256": file.sha256, "size": entry["size"], "pointerSize": len(file.pointer)}
+        entry["lfs"] = {"oid": file.sha256, "sha256": file.sha256, "size": size, "pointerSize": len(file.pointer)}
     return entry
 
 

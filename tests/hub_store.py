@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 # The Hub keeps binary and large files in LFS; which ones, it tells the client before an upload ("preupload").
-LFS_SUFFIXES = {".arrow", ".bin", ".gif", ".model", ".mp4", ".onnx", ".parquet", ".png", ".pose", ".safetensors", ".zip"}
+LFS_SUFFIXES = {".arrow", ".bin", ".gif", ".mp4", ".onnx", ".parquet", ".png", ".pose", ".safetensors", ".zip"}
 LARGEST_REGULAR_FILE = 10 * 1024 * 1024  # bytes
 
 

@@ -14,7 +14,8 @@ api = HfApi()
 api.create_repo("org/name", exist_ok=True); api.create_repo("org/name", exist_ok=True)
 api.create_commit("org/name", operations=[
     CommitOperationAdd("config.json", b'{"a": 1}'), CommitOperationAdd("model.safetensors", b"\\0" * 5000),
-    CommitOperationAdd("code/deep.py", b"x = 1"), CommitOperationAdd("README.md", b"---\\nlicense: apache-2.0\\n---\\nhello")],
+    CommitOperationAdd("code/deep.py", b"x = 1"),
+    CommitOperationAdd("README.md", b"---\\nlicense: apache-2.0\\n---\\nhello")],
     commit_message="first")
 first = api.model_info("org/name").sha
 api.create_tag("org/name", tag="v1")
@@ -30,9 +31,9 @@ folder = snapshot_download("org/name")
 assert open(folder + "/model.safetensors", "rb").read() == b"\\0" * 5000
 assert [c.title for c in api.list_repo_commits("org/name")] == ["second", "first", "initial commit"]
 assert api.get_paths_info("org/name", ["model.safetensors"])[0].lfs.size == 5000
-for wrong, error in [(("org/none", "config.json"), RepositoryNotFoundError), (("org/name", "none.json"), EntryNotFoundError)]:
+for repo, file, error in [("org/none", "a", RepositoryNotFoundError), ("org/name", "none.json", EntryNotFoundError)]:
     try:
-        hf_hub_download(*wrong)
+        hf_hub_download(repo, file)
     except error:
         print("refused")
 try:
@@ -44,12 +45,14 @@ except RevisionNotFoundError:
 DATASET = """
 import datasets, sys
 rows = {"id": [str(i) for i in range(300)], "pose": [bytes([i % 256]) * 100 for i in range(300)]}
-data = datasets.DatasetDict(train=datasets.Dataset.from_dict(rows), test=datasets.Dataset.from_dict({k: v[:5] for k, v in rows.items()}))
+train = datasets.Dataset.from_dict(rows)
+data = datasets.DatasetDict(train=train, test=train.select(range(5)))
 data.push_to_hub("org/clips", max_shard_size="10KB")
 whole = datasets.load_dataset("org/clips", split="train")
 stream = datasets.load_dataset("org/clips", split="train", streaming=True)
 assert whole[7]["pose"] == bytes([7]) * 100
-print(len(whole), sum(1 for _ in stream), next(iter(stream))["id"], len(datasets.load_dataset("org/clips", split="test")))
+test = datasets.load_dataset("org/clips", split="test")
+print(len(whole), sum(1 for _ in stream), next(iter(stream))["id"], len(test))
 """
 
 
