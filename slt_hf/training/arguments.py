@@ -1,0 +1,232 @@
+"""What a recipe may say, and how recipe and command line come together.
+
+A recipe is a flat YAML file; every key is a field of `ModelArguments`, `DataArguments`, `AugmentationArguments` or of
+transformers' training arguments. The command line wins over the recipe; an unknown key is an error.
+"""
+
+import difflib
+import json
+import sys
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import HfArgumentParser
+
+from slt_hf.errors import RecipeError
+
+
+@dataclass
+class ModelArguments:
+    """What is trained."""
+
+    model_name_or_path: str | None = None
+    """A checkpoint of ours to go on from (Hub id or folder); without it a model is built from the fields below"""
+    encoder: str | None = None
+    """Pose encoder to start from: a checkpoint of ours of any stage; without it one is made from `encoder_config`"""
+    encoder_config: str | dict | None = None
+    """Fields of PoseEncoderConfig that differ from the default, as a mapping (JSON on the command line)"""
+    text_model: str | None = None
+    """Sequence-to-sequence model that writes the text, e.g. google/umt5-small; its pretrained head is kept"""
+    text_config: str | dict | None = None
+    """Instead of `text_model`: a config (with `model_type`) of a text model that starts from random weights"""
+    decoder_model: str | None = None
+    """With `text_model` as encoder: a causal decoder such as gpt2; the two become an EncoderDecoderModel"""
+    tokenizer: str | None = None
+    """Tokenizer; the text model's own by default"""
+    text_encoder: str = "use"
+    """`use`: sign features pass through the text encoder; `skip`: they go straight to the decoder's cross-attention"""
+    head: str = "attention"
+    """How text comes out: `attention` (a decoder) or `ctc` (a monotonic output per frame, for glosses and spelling)"""
+    attn_implementation: str | None = None
+    """eager, sdpa, flash_attention_2 …; the model's own choice by default"""
+    dtype: str | None = None
+    """Precision of the weights: float32, bfloat16; float32 by default"""
+    quantization: str | None = None
+    """`8bit` or `4bit`: the frozen text model in fewer bits (bitsandbytes), trained through LoRA"""
+    lora_r: int = 0
+    """Rank of LoRA adapters on the text model; 0 trains all weights"""
+    lora_alpha: int = 32
+    """Scale of the LoRA update (alpha / r)"""
+    lora_dropout: float = 0.05
+    """Dropout inside LoRA"""
+    lora_target_modules: list[str] | None = None
+    """Modules that get adapters; peft's own choice for the text model's type by default"""
+    freeze: list[str] | None = None
+    """Prefixes of parameter names that are not trained, e.g. text_model.shared encoder"""
+    unfreeze_at_epoch: str | dict | None = None
+    """Prefix -> epoch from which it is trained again, as a mapping (JSON on the command line)"""
+    layerwise_lr_decay: float = 1.0
+    """Each layer below the top learns at this fraction of the rate of the one above (1: all the same)"""
+    encoder_lr_multiplier: float = 1.0
+    """The pose encoder's and projector's learning rate, as a multiple of the text model's"""
+    model_seed: int = 0
+    """Seed of freshly made weights"""
+
+    def __post_init__(self) -> None:
+        self.encoder_config = parse_mapping("encoder_config", self.encoder_config)
+        self.text_config = parse_mapping("text_config", self.text_config)
+        self.unfreeze_at_epoch = parse_mapping("unfreeze_at_epoch", self.unfreeze_at_epoch)
+        one_of("text_encoder", self.text_encoder, ("use", "skip"))
+        one_of("head", self.head, ("attention", "ctc"))
+        one_of("quantization", self.quantization, (None, "8bit", "4bit"))
+
+
+@dataclass
+class DataArguments:
+    """What it is trained on."""
+
+    dataset: list[str] | None = None
+    """Hub ids, folders of shards, manifests (csv, tsv, jsonl, parquet) or `synthetic`; several are mixed"""
+    dataset_config: str | None = None
+    """Configuration of a Hub dataset"""
+    train_split: str = "train"
+    """Split to learn from"""
+    eval_split: str = "dev"
+    """Split that chooses the checkpoint; never the test split"""
+    eval_dataset: list[str] | None = None
+    """Where `eval_split` is taken from; `dataset` by default"""
+    target: str = "text"
+    """Column to produce: `text` or `gloss`"""
+    layout: str = "signing_85"
+    """Landmarks that the model sees (processing/landmarks.py)"""
+    fps: float = 25.0
+    """Frame rate that every clip is resampled to"""
+    normalization: str = "shoulders"
+    """shoulders, box, max, hands or none (processing/pose_transforms.py)"""
+    processor: str | None = None
+    """Processor to take over (Hub id or folder); with it layout, fps and normalization come from there"""
+    processor_settings: str | dict | None = None
+    """Further fields of PoseFeatureExtractor, as a mapping (JSON on the command line)"""
+    prompt: str | None = None
+    """Words put before the signing, with {language} and {sign_language} filled from the sample"""
+    max_frames: int | None = None
+    """Clips with more frames than this, at their own rate, are left out of training, never out of evaluation"""
+    max_target_tokens: int = 128
+    """Targets are cut here in training; the number cut is logged"""
+    frames_per_batch: int | None = None
+    """Batches hold as many clips as fit in this many padded frames; without it, per_device_train_batch_size clips"""
+    max_train_samples: int | None = None
+    """Only the first so many training samples (for trying things out)"""
+    max_eval_samples: int | None = None
+    """Only the first so many evaluation samples"""
+    synthetic_samples: int = 10000
+    """Sentences per epoch of the synthetic signer; fresh ones each epoch"""
+    class_balanced: bool = False
+    """Isolated signs: draw every class equally often"""
+    unknown_label: str | None = None
+    """Isolated signs: name given to a clip whose best probability is below the threshold calibrated on dev"""
+
+    def __post_init__(self) -> None:
+        self.processor_settings = parse_mapping("processor_settings", self.processor_settings) or {}
+        one_of("target", self.target, ("text", "gloss"))
+
+
+@dataclass
+class AugmentationArguments:
+    """How training clips are varied (FIELD: what paid in logged ablations); all zero leaves them as they are."""
+
+    tempo: float = 0.0
+    """Standard deviation of the tempo, drawn from a log-normal around 1"""
+    frame_dropout: float = 0.0
+    """Share of frames removed"""
+    part_dropout: float = 0.0
+    """Chance that a hand or the face is hidden for the whole clip"""
+    mirror: float = 0.0
+    """Chance of mirroring, left and right landmarks swapped"""
+    rotation: float = 0.0
+    """Standard deviation of the in-plane rotation, degrees"""
+    shear: float = 0.0
+    """Standard deviation of the shear"""
+    scale: float = 0.0
+    """Standard deviation of the logarithm of the scale of x and y, drawn apart"""
+    noise: float = 0.0
+    """Standard deviation of jitter on every landmark, in shoulder widths"""
+    camera: float = 0.0
+    """Standard deviation of the camera's turn around the signer, degrees"""
+
+
+def parse_mapping(name: str, value: str | dict | None) -> dict | None:
+    """A mapping from a recipe as it is, from the command line as JSON."""
+    if value is None or isinstance(value, dict):
+        return value
+    try:
+        parsed = json.loads(value)
+    except json.JSONDecodeError as error:
+        raise RecipeError(f"{name}: expected a mapping written as JSON, found {value!r} ({error}); quote it as one word") from error
+    if not isinstance(parsed, dict):
+        raise RecipeError(f"{name}: expected a mapping, found {value!r}; write it as {{\"key\": value}}")
+    return parsed
+
+
+def one_of(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
+    if value not in choices:
+        raise RecipeError(f"{name}: expected one of {', '.join(map(str, choices))}, found {value!r}; correct the recipe")
+
+
+def help_from_docstrings(cls: type) -> type:
+    """Give each field the docstring below it as `--help` text, so that it is written once."""
+    import ast
+    import inspect
+
+    body = ast.parse(inspect.getsource(cls)).body[0].body  # type: ignore[attr-defined]
+    for statement, following in zip(body, body[1:], strict=False):
+        documented = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+        if isinstance(statement, ast.AnnAssign) and documented:
+            cls.__dataclass_fields__[statement.target.id].metadata = {"help": following.value.value}  # type: ignore
+    return cls
+
+
+for _cls in (ModelArguments, DataArguments, AugmentationArguments):
+    help_from_docstrings(_cls)
+
+
+def parse_recipe(classes: tuple[type, ...], argv: list[str] | None = None) -> tuple[Any, ...]:
+    """Dataclass instances from `[RECIPE.yaml] [--option value …]`.
+
+    Args:
+        classes: the dataclasses that a script understands.
+        argv: the command line without the program's name; that of this process by default.
+
+    Returns:
+        One instance per class.
+
+    Raises:
+        RecipeError: if the recipe cannot be read, or recipe or command line name something unknown.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = HfArgumentParser(classes, allow_abbrev=False)
+    if argv and not argv[0].startswith("-"):
+        recipe = read_recipe(Path(argv.pop(0)))
+        known = {f.name for cls in classes for f in fields(cls) if f.init}
+        for key in recipe:
+            if key not in known:
+                raise RecipeError(f"unknown key {key!r} in the recipe; {closest(key, known)}")
+        parser.set_defaults(**recipe)
+        for action in parser._actions:
+            action.required = action.required and action.dest not in recipe
+    *instances, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True, look_for_args_file=False)
+    if unknown:
+        known = {f.name for cls in classes for f in fields(cls) if f.init}
+        raise RecipeError(f"unknown option {unknown[0]!r}; {closest(unknown[0].lstrip('-'), known)}")
+    return tuple(instances)
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file."""
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"expected a recipe at {path}, but {error.strerror}; see scripts/recipes") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: expected YAML, found {' '.join(str(error).split())}; correct the file") from error
+    if not isinstance(recipe, dict):
+        raise RecipeError(f"{path}: expected `key: value` lines, found {type(recipe).__name__}; see scripts/recipes")
+    return recipe
+
+
+def closest(name: str, known: set[str]) -> str:
+    """What to write instead of an unknown name."""
+    near = difflib.get_close_matches(name, known, n=3)
+    return f"did you mean {', '.join(near)}?" if near else "run the script with --help for the names"

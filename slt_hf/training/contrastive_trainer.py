@@ -1,0 +1,135 @@
+"""Contrastive stage: a clip and its sentence attract, all others repel (InfoNCE, arxiv:2103.00020), at any batch size.
+
+GradCache (arxiv:2101.06983): embeddings of all chunks are computed without a graph, the loss gives the gradient of
+each embedding, then each chunk is run again with its graph. Memory is that of one chunk; the gradient is that of the
+whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import EvalPrediction, Trainer, TrainingArguments
+
+from slt_hf.modeling.modeling_sign_text_dual_encoder import contrastive_loss
+from slt_hf.training.sign_trainer import SignTrainerMixin
+
+
+@dataclass
+class ContrastiveTrainingArguments(TrainingArguments):
+    """transformers' TrainingArguments, and how many clips are encoded at a time."""
+
+    chunk_size: int = field(default=64, metadata={"help": "Clips encoded at a time; memory depends on this alone"})
+
+
+class ContrastiveTrainer(SignTrainerMixin, Trainer):
+    """Trains a `SignTextDualEncoderModel`; the loss runs over the clips of all ranks."""
+
+    loss_is_scaled_for_ga = False  # a mean over the batch: accumulated batches are averaged
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """One batch, chunk by chunk; returns the loss over all ranks' clips."""
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        chunks = list(split_batch(inputs, self.args.chunk_size))
+        states, sign, text = [], [], []
+        with torch.no_grad():
+            for chunk in chunks:
+                states.append(random_states())
+                with self.compute_loss_context_manager():
+                    outputs = model(**chunk)
+                sign.append(outputs.sign_embeds)
+                text.append(outputs.text_embeds)
+        loss, gradients = self.loss_and_gradients(model, torch.cat(sign), torch.cat(text), inputs)
+        start = 0
+        for number, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
+            last = number == len(chunks) - 1
+            with nullcontext() if last else self.accelerator.no_sync(model=model), replayed(state):
+                with self.compute_loss_context_manager():
+                    outputs = model(**chunk)
+                rows = slice(start, start + len(outputs.sign_embeds))
+                start = rows.stop
+                surrogate = (outputs.sign_embeds.float() * gradients["sign"][rows]).sum()
+                surrogate = surrogate + (outputs.text_embeds.float() * gradients["text"][rows]).sum()
+                if last:  # the temperature's gradient is the whole batch's, added once
+                    surrogate = surrogate + outputs.logit_scale * gradients["logit_scale"]
+                self.accelerator.backward(surrogate / self.current_gradient_accumulation_steps)
+        return loss / self.current_gradient_accumulation_steps
+
+    def loss_and_gradients(
+        self, model: Any, sign: torch.Tensor, text: torch.Tensor, inputs: dict[str, Any]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Loss over all ranks' clips, and its gradient with respect to this rank's embeddings and the temperature.
+
+        DDP averages gradients over ranks, and each rank holds the gradient of its own rows of one common loss: they
+        are multiplied by the number of ranks. The temperature's gradient is the same on every rank already.
+        """
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        scale = self.accelerator.unwrap_model(model).logit_scale.detach().float().requires_grad_()
+        all_sign = self.accelerator.gather(sign.float()).requires_grad_()
+        all_text = self.accelerator.gather(text.float()).requires_grad_()
+        tokens = self.accelerator.pad_across_processes(inputs["input_ids"], dim=1, pad_index=-1)
+        same_text = text_groups(self.accelerator.gather(tokens))
+        with torch.enable_grad():
+            loss = contrastive_loss(all_sign, all_text, scale, same_text)
+            d_sign, d_text, d_scale = torch.autograd.grad(loss, (all_sign, all_text, scale))
+        mine = slice(rank * len(sign), (rank + 1) * len(sign))
+        return loss.detach(), {"sign": d_sign[mine] * world, "text": d_text[mine] * world, "logit_scale": d_scale}
+
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> tuple[torch.Tensor, Any, Any]:
+        """Loss of one batch, its embeddings (B, D) twice, and text groups are found over the whole split later."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            outputs = model(**inputs)
+            scale = self.accelerator.unwrap_model(model).logit_scale.float()
+            groups = text_groups(inputs["input_ids"])
+            loss = contrastive_loss(outputs.sign_embeds.float(), outputs.text_embeds.float(), scale, groups)
+        return loss, (outputs.sign_embeds.float(), outputs.text_embeds.float()), inputs["input_ids"]
+
+
+def text_groups(input_ids: torch.Tensor) -> torch.Tensor:
+    """A number per row, equal where the token ids (B, L) are."""
+    return torch.unique(input_ids, dim=0, return_inverse=True)[1]
+
+
+def retrieval_metrics(prediction: EvalPrediction, at: tuple[int, ...] = (1, 5, 10)) -> dict[str, float]:
+    """R@k both ways, and the median rank; any clip of the same sentence counts as found."""
+    sign, text = (np.asarray(part, np.float64) for part in prediction.predictions)
+    _, groups = np.unique(np.asarray(prediction.label_ids), axis=0, return_inverse=True)
+    groups = groups.reshape(-1)
+    metrics = {}
+    for name, similarity in (("sign_to_text", sign @ text.T), ("text_to_sign", text @ sign.T)):
+        best = np.where(groups[:, None] == groups[None], similarity, -np.inf).max(1)
+        ranks = (np.where(groups[:, None] == groups[None], -np.inf, similarity) >= best[:, None]).sum(1)
+        metrics.update({f"{name}_r{k}": float((ranks < k).mean()) for k in at})
+        metrics[f"{name}_median_rank"] = float(np.median(ranks) + 1)
+    return metrics
+
+
+def split_batch(inputs: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
+    """The batch in pieces of at most `size` clips."""
+    total = len(next(iter(inputs.values())))
+    for start in range(0, total, size):
+        yield {name: value[start : start + size] for name, value in inputs.items()}
+
+
+def random_states() -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """State of the generators that dropout draws from."""
+    return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+
+
+@contextmanager
+def replayed(state: tuple[torch.Tensor, list[torch.Tensor]]) -> Iterator[None]:
+    """Inside, dropout draws what it drew when `state` was taken; outside, nothing has happened."""
+    with torch.random.fork_rng(devices=range(len(state[1]))):
+        torch.set_rng_state(state[0])
+        if state[1]:
+            torch.cuda.set_rng_state_all(state[1])
+        yield

@@ -1,0 +1,177 @@
+"""What all our trainers share: batches by frames, layer-wise learning rates, freezing on a schedule, epochs for the data."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback
+
+from slt_hf.data.sampler import FrameBudgetBatchSampler
+from slt_hf.errors import RecipeError
+from slt_hf.training.arguments import ModelArguments
+
+LAYER = re.compile(r"^(.*?)\b(?:layers|layer|block|h)\.(\d+)\.")
+ENCODER_PARTS = ("encoder.", "projector.", "sign_encoder.", "sign_projection")
+
+
+class EpochDataLoader(DataLoader):
+    """A loader over `FrameBudgetBatchSampler`, which deals out the ranks' batches itself."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.set_epoch(epoch)
+
+
+class SignTrainerMixin:
+    """Put before a transformers Trainer.
+
+    Args:
+        model_arguments: learning-rate and freezing options; nothing special without them.
+        frames_per_batch: padded frames in a batch of one rank; `per_device_train_batch_size` clips without it.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        model_arguments: ModelArguments | None = None,
+        frames_per_batch: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.model_arguments = model_arguments or ModelArguments()
+        self.frames_per_batch = frames_per_batch
+        super().__init__(*args, **kwargs)
+        refuse_half_precision(self.model, self.args)
+        if self.args.dataloader_persistent_workers:
+            raise RecipeError(
+                "dataloader_persistent_workers: expected false, found true; workers that outlive an epoch would repeat "
+                "its augmentation, so remove the option"
+            )
+        self.add_callback(EpochCallback())
+        if self.model_arguments.freeze or self.model_arguments.unfreeze_at_epoch:
+            freezing = FreezingCallback(self.model_arguments.freeze or [], self.model_arguments.unfreeze_at_epoch or {})
+            freezing.apply(self.model, epoch=0)
+            self.add_callback(freezing)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches by frames where that was asked for, else the Trainer's own.
+
+        The sampler knows rank and world size, so accelerate must not deal its batches out a second time: the loader
+        is handed over as it is, and the Trainer moves tensors to the device.
+        """
+        if self.frames_per_batch is None:
+            return super().get_train_dataloader()
+        sampler = FrameBudgetBatchSampler(
+            self.train_dataset.lengths,
+            max_frames=self.frames_per_batch,
+            seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
+            rank=self.args.process_index,
+            world_size=self.args.world_size,
+        )
+        return EpochDataLoader(
+            self.train_dataset,
+            batch_sampler=sampler,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
+            pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available(),
+        )
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """The Trainer's optimizer, with one group per learning rate and weight decay."""
+        if self.optimizer is None and self.needs_parameter_groups:
+            module = self.model if model is None else model
+            cls, options = self.get_optimizer_cls_and_kwargs(self.args, module)
+            self.optimizer = cls(self.parameter_groups(module, options.pop("lr")), **options)
+        return super().create_optimizer(model)
+
+    @property
+    def needs_parameter_groups(self) -> bool:
+        """Layer-wise rates, or parameters that are frozen now and trained later (which the Trainer would leave out)."""
+        a = self.model_arguments
+        return a.layerwise_lr_decay != 1.0 or a.encoder_lr_multiplier != 1.0 or bool(a.unfreeze_at_epoch)
+
+    def parameter_groups(self, model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
+        """Parameters by (learning rate, weight decay)."""
+        decayed = set(self.get_decay_parameter_names(model))
+        later = tuple(self.model_arguments.unfreeze_at_epoch or ())
+        multipliers = learning_rate_multipliers(model, self.model_arguments)
+        groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad or name.startswith(later or ("\0",)):
+                decay = self.args.weight_decay if name in decayed else 0.0
+                groups[learning_rate * multipliers[name], decay].append(parameter)
+        return [{"params": p, "lr": rate, "weight_decay": decay} for (rate, decay), p in groups.items()]
+
+
+def learning_rate_multipliers(model: nn.Module, arguments: ModelArguments) -> dict[str, float]:
+    """For each parameter, its learning rate as a multiple of the recipe's.
+
+    Layers are counted from the top of their own stack (pose encoder, text encoder, text decoder); what lies below a
+    stack's first layer, such as embeddings, counts as one layer more.
+    """
+    depth: dict[str, int] = defaultdict(int)
+    for name, _ in model.named_parameters():
+        if match := LAYER.match(name):
+            depth[match[1]] = max(depth[match[1]], int(match[2]) + 1)
+    deepest = max(depth.values(), default=0)
+    multipliers = {}
+    for name, _ in model.named_parameters():
+        match = LAYER.match(name)
+        below_top = depth[match[1]] - 1 - int(match[2]) if match else deepest if "embed" in name or "shared" in name else 0
+        stage = arguments.encoder_lr_multiplier if name.startswith(ENCODER_PARTS) else 1.0
+        multipliers[name] = stage * arguments.layerwise_lr_decay**below_top
+    return multipliers
+
+
+def refuse_half_precision(model: nn.Module, args: Any) -> None:
+    """T5-family models overflow in float16: their activations exceed 65504 (transformers keeps `wo` in float32)."""
+    text_config = getattr(model.config, "text_config", None)
+    model_type = getattr(text_config, "model_type", "")
+    if (args.fp16 or args.fp16_full_eval) and model_type in ("t5", "mt5", "umt5", "longt5"):
+        raise RecipeError(
+            f"fp16: expected bf16 or fp32 for a {model_type} text model, found fp16; its activations overflow float16 "
+            "and the loss turns to NaN, so set bf16: true, or neither"
+        )
+
+
+class EpochCallback(TrainerCallback):
+    """Tells the training data which epoch it is, since augmentation and synthetic samples are seeded by it."""
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **kwargs: Any) -> None:
+        dataset = getattr(train_dataloader, "dataset", None)
+        if isinstance(dataset, torch.utils.data.Dataset) and hasattr(dataset, "set_epoch"):
+            dataset.set_epoch(int((state.epoch or 0) + 1e-6))
+
+
+class FreezingCallback(TrainerCallback):
+    """Parameters whose names start with a frozen prefix are not trained, until their epoch comes.
+
+    Args:
+        frozen: prefixes never trained.
+        unfreeze_at_epoch: prefix -> first epoch in which it is trained.
+    """
+
+    def __init__(self, frozen: list[str], unfreeze_at_epoch: dict[str, int]) -> None:
+        self.frozen = tuple(prefix for prefix in frozen if prefix not in unfreeze_at_epoch)
+        self.unfreeze_at_epoch = unfreeze_at_epoch
+
+    def apply(self, model: nn.Module, epoch: int) -> None:
+        """Set `requires_grad` as it is in `epoch`."""
+        names = [name for name, _ in model.named_parameters()]
+        for prefix in (*self.frozen, *self.unfreeze_at_epoch):
+            if not any(name.startswith(prefix) for name in names):
+                raise RecipeError(f"freeze: no parameter starts with {prefix!r}; names look like {names[0]}, {names[-1]}")
+        for name, parameter in model.named_parameters():
+            if name.startswith(self.frozen or ("\0",)):
+                parameter.requires_grad_(False)
+            for prefix, first in self.unfreeze_at_epoch.items():
+                if name.startswith(prefix):
+                    parameter.requires_grad_(epoch >= int(first))
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, model: nn.Module | None = None, **kwargs: Any) -> None:
+        assert model is not None  # the Trainer always hands it over
+        self.apply(model, int((state.epoch or 0) + 1e-6))
