@@ -1,0 +1,162 @@
+"""Video reading: by time, upright, within a budget, typed errors for anything else."""
+
+from __future__ import annotations
+
+import random
+import time
+from io import BytesIO
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from slt_hf.errors import ClipError, VideoError
+from slt_hf.poses.video import VideoBudget, iterate_frames, probe_video, read_video, sample_evenly
+
+
+def make_video(path: Path, frames: int = 50, fps: int = 25, gop: int = 12, picture: np.ndarray | None = None) -> Path:
+    """64 x 48; frame k is `picture`, else a flat grey of 4k, so that it tells its number."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", gop
+        for k in range(frames):
+            image = np.full((48, 64, 3), 4 * k % 256, np.uint8) if picture is None else picture
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def number(image: np.ndarray) -> int:
+    return round(float(image.mean()) / 4)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    return make_video(tmp_path_factory.mktemp("video") / "clip.mp4")
+
+
+def test_frames_come_in_order_with_their_times(clip):
+    frames = list(iterate_frames(clip))
+    assert [number(frame.image) for frame in frames] == list(range(50))
+    np.testing.assert_allclose([frame.time_ms for frame in frames], np.arange(50) * 40, atol=1e-3)
+
+
+def test_a_part_is_cut_by_time(clip):
+    assert [number(f.image) for f in iterate_frames(clip, start_ms=400, end_ms=600)] == [10, 11, 12, 13, 14]
+
+
+def test_seeking_gives_the_same_frames_as_decoding_from_the_start(tmp_path):
+    path = make_video(tmp_path / "long.mp4", frames=60, fps=2, gop=50)
+    whole = [f for f in iterate_frames(path) if f.time_ms >= 20_000]
+    part = list(iterate_frames(path, start_ms=20_000))
+    assert [f.time_ms for f in part] == [f.time_ms for f in whole]
+    assert all((a.image == b.image).all() for a, b in zip(part, whole, strict=True))
+
+
+def test_thinning_keeps_an_even_pace(clip):
+    assert [number(f.image) for f in iterate_frames(clip, fps=5)] == list(range(0, 50, 5))
+    assert len(list(iterate_frames(clip, fps=25))) == 50
+    assert len(list(iterate_frames(clip, fps=60))) == 50
+
+
+def test_even_sampling_takes_the_middle_of_each_section(clip):
+    video = read_video(clip, num_frames=5)
+    assert [number(image) for image in video.frames] == [5, 15, 25, 35, 45]
+    assert video.frames.shape == (5, 48, 64, 3)
+    assert sample_evenly(2, 4).tolist() == [0, 0, 1, 1]
+
+
+def test_bytes_and_files_read_like_paths(clip):
+    expected = read_video(clip).frames
+    assert (read_video(clip.read_bytes()).frames == expected).all()
+    assert (read_video(BytesIO(clip.read_bytes()), num_frames=50).frames == expected).all()
+
+
+def test_video_recorded_sideways_comes_upright(tmp_path):
+    """A phone's rotation tag, the matrix of the track header: (x, y) is shown at (height - y, x), so left is up."""
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:, :32] = 200
+    data = bytearray(make_video(tmp_path / "phone.mp4", picture=picture, frames=3).read_bytes())
+    place = data.index(b"tkhd") + 4 + 40
+    turned = [0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30]
+    data[place : place + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in turned)
+    frames = read_video(bytes(data)).frames
+    assert frames.shape == (3, 64, 48, 3)
+    assert frames[0, :30].mean() > 180 and frames[0, 34:].mean() < 20
+
+
+def test_part_beyond_the_end_says_that_the_video_is_shorter(clip):
+    with pytest.raises(ClipError, match="2000 ms.*found none; the video is shorter"):
+        list(iterate_frames(clip, start_ms=2000, end_ms=3000))
+    with pytest.raises(ClipError, match="0 <= start < end"):
+        list(iterate_frames(clip, start_ms=500, end_ms=400))
+
+
+@pytest.mark.parametrize(
+    ("budget", "reason"),
+    [
+        (VideoBudget(max_pixels=1000), "64x48 pixels"),
+        (VideoBudget(max_frames=20), "more than 20 frames"),
+        (VideoBudget(max_seconds=0), "longer than 0 s"),
+    ],
+)
+def test_video_over_budget_is_refused(clip, budget, reason):
+    with pytest.raises(VideoError, match=reason):
+        read_video(clip, budget=budget)
+    with pytest.raises(VideoError, match=reason):
+        read_video(clip, num_frames=3, budget=budget)
+
+
+def test_address_or_playlist_opens_nothing_else(tmp_path, clip):
+    with pytest.raises(VideoError, match="nothing there"):
+        probe_video("http://127.0.0.1:9/clip.mp4")
+    playlist = f"#EXTM3U\n#EXTINF:2,\n{clip}\n#EXT-X-ENDLIST\n".encode()
+    with pytest.raises(VideoError):
+        read_video(playlist)
+
+
+def test_file_without_pictures_is_refused(tmp_path):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(VideoError, match="no video stream"):
+        read_video(path)
+
+
+def test_mutated_files_give_frames_or_a_typed_error_and_never_hang(clip):
+    good = clip.read_bytes()
+    rng = random.Random(7)
+    for _ in range(200):
+        data = bytearray(good)
+        for _ in range(rng.choice([1, 5, 50])):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        begin = time.monotonic()
+        try:
+            assert read_video(bytes(data[: rng.choice([len(data), rng.randrange(len(data))])])).frames.ndim == 4
+        except (VideoError, ClipError):
+            pass
+        assert time.monotonic() - begin < 5
+
+
+def test_malformed_collection_is_refused_or_read_in_part(shared_data):
+    refused = []
+    for path in sorted((shared_data / "malformed/video").iterdir()):
+        try:
+            assert len(read_video(path).frames) > 0
+        except VideoError as error:
+            assert str(path) in str(error)
+            refused.append(path.stem)
+    assert set(refused) >= {"cut_half", "empty", "head_only", "no_index", "text_as_mp4"}
+
+
+def test_real_clip_has_the_frames_its_manifest_says(shared_data):
+    folder = shared_data / "continuous/how2sign_clips"
+    name, frames = "_15CDIexNDM_0-5-rgb_front", 15
+    video = read_video(folder / "videos" / f"{name}.mp4")
+    assert video.frames.shape == (frames, 252, 448, 3)
+    assert video.info.fps == 24
