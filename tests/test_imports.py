@@ -1,0 +1,166 @@
+"""Imports point one way, and importing is cheap."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+# From the bottom up; a module may import its own level and those above it in this list, never one further down.
+LEVELS = [
+    {"modeling", "processing"},
+    {"errors", "device", "metrics", "poses", "synthesis", "visualization", "environment"},
+    {"data", "pipeline", "streaming", "export", "hub", "model_card", "evaluation"},
+    {"training", "serving"},
+    {"cli", "scripts", "spaces"},
+]
+STRANGERS = [{"modeling", "processing"}, {"training", "serving"}]  # same level, and still not to know each other
+NUMPY_ONLY = {"landmarks", "pose_files", "pose_errors", "pose_transforms"}
+HUB_CODE = {"numpy", "torch", "transformers", "huggingface_hub"}  # what a fetched checkpoint may ask for
+
+
+def level_of(part: str) -> int | None:
+    return next((level for level, parts in enumerate(LEVELS) if part in parts), None)
+
+
+def imported(path: Path, package: str) -> list[tuple[str, int]]:
+    """Every module that a file imports, at any depth of its code, as absolute names, with the line."""
+    found: list[tuple[str, int]] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            base = package.split(".")[: len(package.split(".")) - node.level + 1]
+            found.append((".".join([*base, node.module or ""]).rstrip("."), node.lineno))
+        elif isinstance(node, ast.ImportFrom):
+            names = (
+                [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "slt_hf" else [node.module]
+            )
+            found += [(str(name), node.lineno) for name in names]
+    return found
+
+
+def sources(repository: Path) -> list[tuple[str, str, Path]]:
+    """(part, package, file) of all code that has a place in the order."""
+    listed = []
+    for path in sorted(repository.glob("slt_hf/**/*.py")):
+        inside = path.relative_to(repository / "slt_hf")
+        if inside.parts[0] not in ("modeling", "processing", "__init__.py"):
+            listed.append((inside.parts[0].removesuffix(".py"), ".".join(["slt_hf", *inside.parts[:-1]]), path))
+    for part in ("modeling", "processing"):
+        listed += [(part, f"slt_hf.{part}", path) for path in sorted((repository / part).glob("*.py"))]
+    for part in ("scripts", "spaces"):
+        listed += [(part, part, path) for path in sorted((repository / part).rglob("*.py"))]
+    return listed
+
+
+def test_imports_point_one_way(repository: Path):
+    wrong = []
+    for part, package, path in sources(repository):
+        own = level_of(part)
+        assert own is not None, f"{path}: give `{part}` its level in this test"
+        for name, line in imported(path, package):
+            pieces = name.split(".")
+            target = pieces[1] if pieces[0] == "slt_hf" and len(pieces) > 1 else None
+            other = level_of(target) if target else None
+            strangers = target != part and any({part, target} <= group for group in STRANGERS)
+            if other is not None and (other > own or strangers):
+                wrong.append(f"{path.relative_to(repository)}:{line} imports {name}")
+    assert wrong == []
+
+
+def test_code_that_travels_imports_nothing_of_ours_by_name(repository: Path):
+    wrong = []
+    for part, package, path in sources(repository):
+        if part in ("modeling", "processing"):
+            names = [name for name, _ in imported(path, package)]
+            wrong += [
+                f"{path.name}: {n}" for n in names if n.startswith("slt_hf.") and not n.startswith(f"slt_hf.{part}")
+            ]
+    assert wrong == []
+
+
+def test_code_that_travels_needs_little(repository: Path):
+    """Other packages only inside `try`, since the Hub's loader turns a bare import into a requirement."""
+    for part, _, path in sources(repository):
+        if part not in ("modeling", "processing"):
+            continue
+        tree = ast.parse(path.read_text())
+        guarded = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.Try) for inner in ast.walk(node)}
+        allowed = {"numpy"} if path.stem in NUMPY_ONLY else HUB_CODE
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Import | ast.ImportFrom)
+                and id(node) not in guarded
+                and not getattr(node, "level", 0)
+            ):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [str(node.module)]
+                tops = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names)
+                assert tops <= allowed, f"{path.name}:{node.lineno} imports {tops - allowed} outside try"
+
+
+def test_code_that_travels_names_its_neighbours_so_that_the_hub_copies_them(repository: Path):
+    for part, _, path in sources(repository):
+        if part in ("modeling", "processing") and path.name != "__init__.py":
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ImportFrom) and node.level:
+                    flat = node.level == 1 and node.module and "." not in node.module
+                    assert flat, f"{path.name}:{node.lineno}: write `from .neighbour import name`"
+                    assert (path.parent / f"{node.module}.py").is_file(), f"{path.name}:{node.lineno}"
+
+
+def test_file_names_are_unique_over_both_folders_that_travel(repository: Path):
+    names = [
+        {path.name for path in (repository / part).glob("*.py")} - {"__init__.py"}
+        for part in ("modeling", "processing")
+    ]
+    assert names[0] & names[1] == set()
+
+
+def python(code: str, *arguments: str) -> tuple[str, float]:
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, *arguments, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip(), time.perf_counter() - started
+
+
+def fastest(code: str, tries: int = 5) -> float:
+    """Seconds that `code` takes on top of starting Python, in the best of several tries: others share this machine."""
+    return min(python(code)[1] for _ in range(tries)) - min(python("pass")[1] for _ in range(tries))
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, slt_hf; dir(slt_hf); print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
+    assert python(code)[0] == "[]"
+
+
+def test_importing_the_package_takes_under_three_tenths_of_a_second():
+    assert fastest("import slt_hf") < 0.3
+
+
+def test_help_takes_under_a_second():
+    run = "import sys; sys.argv = ['slt-hf', '--help']\nfrom slt_hf.cli.main import main\n"
+    assert fastest(f"{run}try:\n    main()\nexcept SystemExit:\n    pass") < 1.0
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from slt_hf.cli.main import app; print([m for m in ('torch','transformers') if m in sys.modules])"
+    )
+    assert python(code)[0] == "[]"
+
+
+def test_public_names_are_pinned():
+    import slt_hf
+
+    assert slt_hf.__all__ == ["SignClassifier", "SignTranslator", "__version__", "bundled_checkpoint", "load_dataset"]
+
+
+def test_unknown_public_name_lists_the_known_ones():
+    import slt_hf
+
+    with pytest.raises(AttributeError, match="SignTranslator"):
+        slt_hf.SignTranslater  # noqa: B018
