@@ -1,0 +1,289 @@
+"""Landmark layouts by name: which points a pose has, in which order, their parts, mirror partners and edges.
+
+Any two layouts convert through the canonical names of `landmark_names.py`; what has no counterpart is masked.
+
+    get_layout("coco_wholebody_133").points[9]              # "left_wrist"
+    convert(points, confidence, "openpose_137", "signing_85")
+
+Needs numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from .landmark_names import (
+    BODY_17,
+    BODY_18,
+    BODY_25,
+    BODY_33,
+    BODY_135,
+    CHAINS,
+    COUNTERPARTS,
+    FEET_6,
+    LEFT_HAND_21,
+    MESH_CONTOUR_128,
+    PUPILS,
+    RIGHT_HAND_21,
+    WORLD_33,
+    face_68,
+    mesh,
+    mirrored_name,
+)
+from .pose_errors import LandmarkError
+
+# T frames, V landmarks, C coordinates
+
+
+@dataclass(frozen=True)
+class LandmarkLayout:
+    """One way to list landmarks.
+
+    Attributes:
+        name: for example "holistic_543".
+        points: canonical landmark names in order, V of them.
+        parts: indices of "body", "left_hand", "right_hand", "face", "world"; an absent part has no key.
+        mirror: index of each point's partner on the other side; its own on the midline, or where the layout lacks the partner.
+        edges: index pairs along the skeleton.
+        num_axes: coordinates its extractors write: 3 (x, y, z) for MediaPipe, 2 for most others. An array with one
+            coordinate more carries the confidence in the last place.
+        description: where the layout comes from.
+    """
+
+    name: str
+    points: tuple[str, ...]
+    parts: dict[str, tuple[int, ...]]
+    mirror: tuple[int, ...]
+    edges: tuple[tuple[int, int], ...]
+    num_axes: int = 3
+    description: str = ""
+
+    @property
+    def num_points(self) -> int:
+        return len(self.points)
+
+    def index(self, name: str) -> int | None:
+        """Place of a landmark, or None where the layout lacks it."""
+        return self.points.index(name) if name in self.points else None
+
+
+def part_of(name: str) -> str:
+    """The part a canonical landmark name belongs to."""
+    if name.startswith(("face_", "left_pupil", "right_pupil")):
+        return "face"
+    if name.startswith(("left_hand_", "right_hand_")):
+        return name[: name.index("_hand_") + 5]
+    return "world" if name.startswith("world_") else "body"
+
+
+def _edges(points: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    places = {name: index for index, name in enumerate(points)}
+    edges: dict[tuple[int, int], None] = {}
+    for chain in CHAINS:
+        walk = [places[name] for name in chain if name in places]
+        for start, end in zip(walk, walk[1:], strict=False):
+            if start != end and (end, start) not in edges:
+                edges[start, end] = None
+    return tuple(edges)
+
+
+def make_layout(name: str, points: Iterable[str], num_axes: int = 3, description: str = "") -> LandmarkLayout:
+    """A layout from canonical landmark names in order; parts, mirror and edges follow from the names."""
+    points = tuple(points)
+    places = {point: index for index, point in enumerate(points)}
+    if len(places) != len(points):
+        raise LandmarkError(f"layout {name}: expected distinct landmark names, found a name twice; name each point once")
+    parts: dict[str, list[int]] = {}
+    for index, point in enumerate(points):
+        parts.setdefault(part_of(point), []).append(index)
+    mirror = tuple(places.get(mirrored_name(point), index) for index, point in enumerate(points))
+    frozen_parts = {part: tuple(indices) for part, indices in parts.items()}
+    return LandmarkLayout(name, points, frozen_parts, mirror, _edges(points), num_axes, description)
+
+
+def _finger_ends(side: str) -> tuple[str, ...]:
+    joints = ("wrist", "thumb_tip") + tuple(f"{finger}_{joint}" for finger in ("index", "middle", "ring", "pinky") for joint in ("mcp", "tip"))
+    return tuple(f"{side}_hand_{joint}" for joint in joints)
+
+
+HANDS_42 = LEFT_HAND_21 + RIGHT_HAND_21
+_UPPER_BODY_11 = BODY_17[:11]
+_SIGNING_FACE_32 = face_68((*range(0, 17, 2), 17, 19, 21, 22, 24, 26, 30, *range(48, 60), 60, 62, 64, 66))
+
+LAYOUTS: dict[str, LandmarkLayout] = {
+    layout.name: layout
+    for layout in (
+        make_layout("holistic_543", BODY_33 + mesh(range(468)) + HANDS_42, 3, "MediaPipe Holistic: body 33, face mesh 468, hands 21 + 21"),
+        make_layout("holistic_553", BODY_33 + mesh(range(478)) + HANDS_42, 3, "MediaPipe Holistic with irises"),
+        make_layout("holistic_576", BODY_33 + mesh(range(468)) + HANDS_42 + WORLD_33, 3, "pose-format's Holistic: 543 and the body in metres"),
+        make_layout("holistic_586", BODY_33 + mesh(range(478)) + HANDS_42 + WORLD_33, 3, "pose-format's Holistic with irises"),
+        make_layout(
+            "holistic_178", BODY_33[11:17] + BODY_33[23:25] + mesh(MESH_CONTOUR_128) + HANDS_42, 3, "pose-format's reduce_holistic (MultimodalHugs)"
+        ),
+        make_layout("holistic_203", BODY_33 + mesh(MESH_CONTOUR_128) + HANDS_42, 3, "SignCLIP: body 33, face contours 128, hands"),
+        make_layout("holistic_75", BODY_33 + HANDS_42, 3, "MediaPipe body and hands, no face"),
+        make_layout(
+            "islr_543", mesh(range(468)) + LEFT_HAND_21 + BODY_33 + RIGHT_HAND_21, 3, "Google isolated sign recognition competition: 543 in its row order"
+        ),
+        make_layout("coco_wholebody_133", BODY_17 + FEET_6 + face_68() + HANDS_42, 2, "COCO-WholeBody (RTMPose, RTMW)"),
+        make_layout("openpose_135", BODY_135 + LEFT_HAND_21[1:] + RIGHT_HAND_21[1:] + face_68() + PUPILS, 2, "OpenPose BODY_135: hands share the body's wrists"),
+        make_layout("openpose_137", BODY_25 + face_68() + PUPILS + HANDS_42, 2, "OpenPose body 25, face 70, hands 21 + 21"),
+        make_layout("openpose_50", BODY_25[:8] + HANDS_42, 3, "OpenPose upper body and hands, lifted to 3D (Progressive Transformers)"),
+        make_layout("dwpose_128", BODY_18 + face_68() + HANDS_42, 2, "DWPose: body 18, face 68, hands 21 + 21"),
+        make_layout("signing_85", _UPPER_BODY_11 + HANDS_42 + _SIGNING_FACE_32, 2, "our default: upper body, hands, jaw, brows, nose tip, lips"),
+        make_layout(
+            "unisign_69",
+            (BODY_17[0], *BODY_17[3:11], *HANDS_42, *face_68(range(0, 17, 2)), *face_68(range(60, 68)), "face_68_30"),
+            2,
+            "Uni-Sign and Geo-Sign: 69 of COCO-WholeBody",
+        ),
+        make_layout(
+            "openhands_27",
+            ("nose", "left_eye", "right_eye", *BODY_33[11:15], *_finger_ends("left"), *_finger_ends("right")),
+            3,
+            "OpenHands, ASL Citizen ST-GCN: 27 of Holistic",
+        ),
+        make_layout("hands_42", HANDS_42, 3, "two hands, left then right"),
+        make_layout("hands_21", RIGHT_HAND_21, 3, "one hand; taken as the right (dominant) one"),
+    )
+}
+
+
+def get_layout(name: str | LandmarkLayout) -> LandmarkLayout:
+    """The layout of that name.
+
+    Raises:
+        LandmarkError: for an unknown name; lists the known ones.
+    """
+    if isinstance(name, LandmarkLayout):
+        return name
+    if name not in LAYOUTS:
+        raise LandmarkError(f"unknown landmark layout {name!r}; expected one of: {', '.join(sorted(LAYOUTS))}")
+    return LAYOUTS[name]
+
+
+def layout_for(num_points: int) -> LandmarkLayout | None:
+    """The only layout with that many points, else None."""
+    found = [layout for layout in LAYOUTS.values() if layout.num_points == num_points]
+    return found[0] if len(found) == 1 else None
+
+
+Recipe = tuple[int, tuple[int, ...]]
+
+
+def sources_of(name: str, points: Sequence[str]) -> tuple[str, ...] | None:
+    """The landmarks among `points` whose mean stands at landmark `name`, or None."""
+    if name in points:
+        return (name,)
+    return next((sources for sources in COUNTERPARTS.get(name, ()) if all(source in points for source in sources)), None)
+
+
+@lru_cache(maxsize=256)
+def _recipe(source: str, target: str) -> tuple[np.ndarray, np.ndarray, tuple[Recipe, ...]]:
+    """How `target` is gathered from `source`: gather index (V,), places without counterpart, means of several points."""
+    points, wanted = get_layout(source).points, get_layout(target).points
+    places = {name: index for index, name in enumerate(points)}
+    gather, absent, means = np.zeros(len(wanted), dtype=np.intp), [], []
+    for index, name in enumerate(wanted):
+        sources = sources_of(name, points)
+        if sources is None:
+            absent.append(index)
+        elif len(sources) == 1:
+            gather[index] = places[sources[0]]
+        else:
+            means.append((index, tuple(places[source] for source in sources)))
+    return gather, np.array(absent, dtype=np.intp), tuple(means)
+
+
+def convert(points: np.ndarray, confidence: np.ndarray, source: str, target: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pick the landmarks of one layout out of another.
+
+    Args:
+        points: (T, V, C) in layout `source`; NaN where undetected.
+        confidence: (T, V).
+        source, target: layout names.
+
+    Returns:
+        Points (T, V', C) and confidence (T, V') in layout `target`. Landmarks without counterpart are NaN with confidence 0.
+
+    Raises:
+        LandmarkError: if the arrays do not have the source layout's number of points.
+    """
+    expected = get_layout(source).num_points
+    if points.shape[1] != expected or confidence.shape[1] != expected:
+        raise LandmarkError(
+            f"layout {source} has {expected} points, but the clip has {points.shape[1]} (confidence {confidence.shape[1]}); "
+            f"name the clip's own layout{_suggestion(points.shape[1])}"
+        )
+    if source == target:
+        return points.copy(), confidence.copy()
+    gather, absent, means = _recipe(source, target)
+    new_points, new_confidence = points[:, gather], confidence[:, gather]
+    for index, sources in means:
+        new_points[:, index] = points[:, sources].mean(axis=1)
+        new_confidence[:, index] = confidence[:, sources].min(axis=1)
+    new_points[:, absent] = np.nan
+    new_confidence[:, absent] = 0
+    return new_points, new_confidence
+
+
+def _suggestion(num_points: int) -> str:
+    layout = layout_for(num_points)
+    return f" (perhaps {layout.name})" if layout else ""
+
+
+def shared_landmarks(source: str, target: str) -> int:
+    """How many of `target`'s landmarks `source` can give."""
+    return get_layout(target).num_points - len(_recipe(source, target)[1])
+
+
+def select(points: np.ndarray, confidence: np.ndarray, layout: str, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """One landmark over time, (T, C) and (T,), derived if need be; None where the layout cannot give it."""
+    names = get_layout(layout).points
+    sources = sources_of(name, names)
+    if sources is None:
+        return None
+    places = [names.index(source) for source in sources]
+    return points[:, places].mean(axis=1), confidence[:, places].min(axis=1)
+
+
+def assign_hands(points: np.ndarray, confidence: np.ndarray, layout: str) -> tuple[np.ndarray, np.ndarray]:
+    """Put each hand into the slot of the body wrist it is nearest to, frame by frame.
+
+    Detectors' labels "left" and "right" are unreliable; the body's wrists are not. A hand moves only where that makes the
+    distance between wrists clearly shorter (by a fifth), so hands that touch stay where they were. Frames without both body
+    wrists, and layouts without body wrists or hands, are left alone.
+
+    Args:
+        points: (T, V, C); NaN where undetected.
+        confidence: (T, V).
+        layout: layout name.
+
+    Returns:
+        Points and confidence; the arguments themselves where nothing changes.
+    """
+    schema = get_layout(layout)
+    slots = [np.array(schema.parts.get(f"{side}_hand", ()), dtype=np.intp) for side in ("left", "right")]
+    names = ("left_wrist", "right_wrist", "left_hand_wrist", "right_hand_wrist")
+    if any(name not in schema.points for name in names) or len(slots[0]) != len(slots[1]):
+        return points, confidence
+    places = [schema.points.index(name) for name in names]
+    xy = points[:, places, :2]
+    seen = confidence[:, places] > 0
+    distance = np.linalg.norm(xy[:, 2:, None] - xy[:, None, :2], axis=-1)  # (T, hand slot, body wrist)
+    distance = np.where(seen[:, 2:, None], distance, 0)  # a hand that is not there has nothing to say
+    kept = distance[:, 0, 0] + distance[:, 1, 1]
+    swapped = distance[:, 0, 1] + distance[:, 1, 0]
+    swap = seen[:, :2].all(axis=1) & seen[:, 2:].any(axis=1) & (swapped < 0.8 * kept)
+    if not swap.any():
+        return points, confidence
+    points, confidence = points.copy(), confidence.copy()
+    frames = np.flatnonzero(swap)[:, None]
+    left, right = slots
+    for array in (points, confidence):
+        array[frames, left], array[frames, right] = array[frames, right], array[frames, left]
+    return points, confidence
