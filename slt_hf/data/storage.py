@@ -7,7 +7,8 @@ clip's centre and extent (`offset`, `scale`, per coordinate): the error is below
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,11 +42,14 @@ TEXT_FIELDS: dict[str, pa.DataType] = {
     "sign_language": pa.string(),
     "signer": pa.string(),
     "split": pa.string(),
-    "source": pa.string(),  # file or address the clip was made from
+    "class_index": pa.int32(),  # of an isolated sign
+    "source": pa.string(),  # the recording the clip was cut from
+    "url": pa.string(),
     "start_ms": pa.float64(),  # the part of the source that the clip shows
     "end_ms": pa.float64(),
     "extractor": pa.string(),  # name and version of what made the landmarks
     "checksum": pa.string(),  # SHA-256 of the source file
+    "extras": pa.string(),  # further columns of the manifest, as JSON
 }
 SCHEMA = pa.schema({**TEXT_FIELDS, **CLIP_FIELDS})
 
@@ -116,14 +120,15 @@ def decode_clip(row: Mapping[str, Any]) -> PoseClip:
 
 class _Chunk(NamedTuple):
     first: int  # row number of the chunk's first row
-    batch: pa.RecordBatch
+    readers: list[tuple[str, Callable[[int], Any]]]  # column name, and what gives its value in row i of the chunk
 
 
 class ShardDataset:
     """Random access to the rows of a folder of shards; lengths come from the index, without opening a clip.
 
     Opened through `datasets`, which memory-maps the rows; one row is then a few buffer views. Rows are dictionaries
-    with the shard's columns and `index`, the row's number. Works with `torch.utils.data.DataLoader`, forked or spawned.
+    with the shard's columns, `index` (the row's number) and `epoch`. Works with `torch.utils.data.DataLoader`, forked
+    or spawned.
 
     Args:
         folder: what `slt-hf prepare` wrote, or any folder of such Parquet or Arrow files.
@@ -144,20 +149,25 @@ class ShardDataset:
     ):
         self.folder, self.split = Path(folder), split
         self.columns = list(columns) if columns is not None else None
+        self.epoch = 0
         self._dataset = _open(find_shards(folder, split), cache_dir)
         self._index()
 
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch that rows carry, for augmentation that is drawn anew each time."""
+        self.epoch = epoch
+
     def _index(self) -> None:
         table = self._dataset.data.table
+        wanted = table.column_names if self.columns is None else [*self.columns, *CLIP_FIELDS]
+        names = [name for name in table.column_names if name in set(wanted)]
         self._chunks: list[_Chunk] = []
         first = 0
         for batch in table.to_batches():
-            self._chunks.append(_Chunk(first, batch))
+            self._chunks.append(_Chunk(first, [(name, _reader(batch.column(name))) for name in names]))
             first += batch.num_rows
         self._length = first
-        self._starts = np.array([chunk.first for chunk in self._chunks], np.int64)
-        wanted = table.column_names if self.columns is None else [*self.columns, *CLIP_FIELDS]
-        self._names = [name for name in table.column_names if name in set(wanted)]
+        self._starts = [chunk.first for chunk in self._chunks]
         self.lengths = table.column("num_frames").to_numpy().astype(np.int64)
 
     def __len__(self) -> int:
@@ -168,9 +178,9 @@ class ShardDataset:
         if not -self._length <= index < self._length:
             raise IndexError(f"expected a row number below {self._length}, found {index}")
         index %= self._length
-        first, batch = self._chunks[int(np.searchsorted(self._starts, index, "right")) - 1]
-        row = {name: _value(batch.column(name), index - first) for name in self._names}
-        row["index"] = index
+        first, readers = self._chunks[bisect_right(self._starts, index) - 1]
+        row = {name: read(index - first) for name, read in readers}
+        row["index"], row["epoch"] = index, self.epoch
         return row
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -185,7 +195,7 @@ class ShardDataset:
 
     def __getstate__(self) -> dict[str, Any]:
         # Buffers would be pickled by value; the datasets.Dataset travels as the path of its memory map.
-        keep = ("folder", "split", "columns", "_dataset")
+        keep = ("folder", "split", "columns", "epoch", "_dataset")
         return {name: self.__dict__[name] for name in keep}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -193,9 +203,17 @@ class ShardDataset:
         self._index()
 
 
-def _value(column: pa.Array, i: int) -> Any:
-    scalar = column[i]
-    return scalar.as_buffer() if pa.types.is_binary(column.type) and scalar.is_valid else scalar.as_py()
+def _reader(column: pa.Array) -> Callable[[int], Any]:
+    """What gives the column's value in row i. Bytes and numbers are views of the memory map, nothing is parsed."""
+    kind = column.type
+    if pa.types.is_binary(kind) and not column.null_count:
+        return lambda i: column[i].as_buffer()
+    if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not column.null_count:
+        return column.to_numpy().item
+    if pa.types.is_list(kind) and not column.null_count:
+        values, ends = column.values.to_numpy(), column.offsets.to_numpy()
+        return lambda i: values[ends[i] : ends[i + 1]]
+    return lambda i: column[i].as_py()
 
 
 def find_shards(folder: str | Path, split: str | None = None) -> list[str]:

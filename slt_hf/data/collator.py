@@ -1,0 +1,123 @@
+"""Rows to model inputs: shard row, manifest row or joined clip -> clip -> augmentation -> processor -> batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from slt_hf.data.storage import decode_clip
+from slt_hf.errors import ManifestError
+from slt_hf.processing.pose_files import PoseClip
+
+Augmentation = Callable[[PoseClip, np.random.Generator], PoseClip]
+
+
+class SignCollator:
+    """Turns a list of rows into one batch by calling the processor that use calls too, so the two cannot drift apart.
+
+    A row is a shard row (`ShardDataset`, or plain `datasets`), a `Sample` or a dictionary of its fields with a `pose`
+    path, or a dictionary with a `clip`. Augmentation is drawn from (seed, epoch, index), both from the row: the same
+    whatever the batch, the worker or the resume. Labels are the raw text through the processor's tokenizer, or
+    `label_ids[row[label_column]]` for classification.
+
+    Args:
+        processor: a `PoseProcessor`, or a `PoseFeatureExtractor` where there is no text.
+        augmentation: changes a clip before the processor sees it; None for evaluation.
+        text_column: the reference text, or None for no text labels.
+        label_column: the class of an isolated sign.
+        label_ids: class number by label.
+        seed: of the augmentation.
+
+    Example:
+        >>> collator = SignCollator(processor, text_column="text")  # doctest: +SKIP
+        >>> model(**collator([dataset[0], dataset[1]])).loss  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        processor: Any,
+        augmentation: Augmentation | None = None,
+        text_column: str | None = "text",
+        label_column: str | None = None,
+        label_ids: Mapping[str, int] | None = None,
+        seed: int = 0,
+    ):
+        self.processor, self.augmentation = processor, augmentation
+        self.text_column = text_column if label_column is None else None
+        self.label_column, self.label_ids = label_column, label_ids
+        self.seed = seed
+
+    def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
+        """The batch: `pose_values` (B, T, V, C), `attention_mask` (B, T) and `labels` (B, L) or (B,)."""
+        rows = [_as_mapping(row) for row in rows]
+        clips = [self._augmented(clip_of(row), row, place) for place, row in enumerate(rows)]
+        if self.text_column is None:
+            batch = self.processor(poses=clips, return_tensors="pt")
+        else:
+            texts = [_filled(row, self.text_column) for row in rows]
+            batch = self.processor(poses=clips, text=texts, return_tensors="pt")
+        if self.label_column is not None:
+            batch["labels"] = self._class_labels(rows)
+        return dict(batch)
+
+    def _augmented(self, clip: PoseClip, row: Mapping[str, Any], place: int) -> PoseClip:
+        if self.augmentation is None:
+            return clip
+        rng = np.random.default_rng((self.seed, row.get("epoch") or 0, row.get("index", place)))
+        return self.augmentation(clip, rng)
+
+    def _class_labels(self, rows: list[Mapping[str, Any]]) -> Any:
+        import torch
+
+        assert self.label_column is not None
+        labels = [_filled(row, self.label_column) for row in rows]
+        if self.label_ids is None:
+            return torch.tensor([int(label) for label in labels])
+        for row, label in zip(rows, labels, strict=True):
+            if label not in self.label_ids:
+                raise ManifestError(
+                    f"row {row.get('id')}: expected one of the {len(self.label_ids)} labels of the model, found {label!r} "
+                    f"in column {self.label_column}; correct the row, or train with its label"
+                )
+        return torch.tensor([self.label_ids[label] for label in labels])
+
+
+def clip_of(row: Mapping[str, Any]) -> PoseClip:
+    """The clip a row holds or names.
+
+    Raises:
+        ManifestError: if it has none.
+        SignDataError: if its file cannot be read.
+    """
+    if row.get("clip") is not None:
+        return row["clip"]
+    pose = row.get("pose")
+    if pose is not None and not isinstance(pose, str):
+        return decode_clip(row)
+    if pose is None:
+        raise ManifestError(
+            f"row {row.get('id')}: expected poses, found none{' but a video' if row.get('video') else ''}; "
+            "run `slt-hf prepare` on the manifest first"
+        )
+    from slt_hf.poses.formats import read_clip
+
+    times = {"start_ms": row.get("start_ms"), "end_ms": row.get("end_ms")}
+    return read_clip(pose, layout=row.get("layout"), fps=row.get("fps"), **times)
+
+
+def _as_mapping(row: Any) -> Mapping[str, Any]:
+    if is_dataclass(row) and not isinstance(row, type):
+        return {entry.name: getattr(row, entry.name) for entry in fields(row)}
+    return row
+
+
+def _filled(row: Mapping[str, Any], column: str) -> Any:
+    value = row.get(column)
+    if value is None:
+        raise ManifestError(
+            f"row {row.get('id')}: expected {column}, found none; fill the column, or leave the row out"
+        )
+    return value
