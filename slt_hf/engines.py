@@ -1,0 +1,157 @@
+"""What computes: model inputs in, token sequences or label probabilities out, with PyTorch.
+
+An engine for another runtime (an exported graph) is a class with the same one method; `SignTranslator` and
+`SignClassifier` do not know which one they hold.
+
+# B batch, L tokens, S steps, V vocabulary
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from slt_hf.ctc import beam_labels, greedy_labels, sequence_log_probability
+from slt_hf.errors import RecipeError
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_NEW_TOKENS = 128  # where neither caller nor checkpoint says; transformers' own default of 20 cuts sentences short
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One output of a model.
+
+    Attributes:
+        tokens: ids, without start and padding.
+        log_probability: log P(tokens | clip), natural logarithm, the end of the sentence included where there is one.
+        num_factors: how many token probabilities were multiplied into it.
+    """
+
+    tokens: list[int]
+    log_probability: float
+    num_factors: int
+
+    @property
+    def confidence(self) -> float:
+        """Geometric mean of the token probabilities, in [0, 1]; the same for every engine."""
+        return math.exp(min(0.0, self.log_probability) / max(1, self.num_factors))
+
+
+class TextEngine(Protocol):
+    """Model inputs to one token sequence a clip."""
+
+    def generate(self, inputs: Mapping[str, Any], **options: Any) -> list[Hypothesis]: ...
+
+
+class LabelEngine(Protocol):
+    """Model inputs to label probabilities, (B, labels)."""
+
+    def classify(self, inputs: Mapping[str, Any]) -> np.ndarray: ...
+
+
+class TorchGenerator:
+    """`generate` of a sequence-to-sequence model; options are those of transformers' generate."""
+
+    def __init__(self, model: Any):
+        self.model = model.eval()
+
+    def generate(self, inputs: Mapping[str, Any], **options: Any) -> list[Hypothesis]:
+        import torch
+
+        length = self.model.generation_config.max_new_tokens or MAX_NEW_TOKENS
+        options = {"max_new_tokens": length} | options
+        if options.get("num_return_sequences", 1) != 1:
+            raise RecipeError("a translator returns one sentence for each clip; call model.generate for several")
+        with torch.inference_mode():
+            output = self.model.generate(
+                **to_device(inputs, self.model), **options, return_dict_in_generate=True, output_logits=True
+            )
+        log_probs, tokens = chosen_log_probabilities(output)
+        ends = self.model.generation_config.eos_token_id
+        return [hypothesis_until_end(row, scores, ends) for row, scores in zip(tokens, log_probs, strict=True)]
+
+
+class TorchCTC:
+    """CTC decoding of a recognition model; `num_beams` above 1 searches, 1 takes the best label of each step."""
+
+    def __init__(self, model: Any):
+        self.model = model.eval()
+        self.blank = model.config.pad_token_id or 0
+
+    def generate(self, inputs: Mapping[str, Any], num_beams: int = 1) -> list[Hypothesis]:
+        import torch
+
+        with torch.inference_mode():
+            output = self.model(**to_device(inputs, self.model))
+            log_probs = output.logits.float().log_softmax(-1).cpu().numpy()
+        lengths = output.attention_mask.sum(-1).tolist()
+        return [
+            ctc_hypothesis(scores[:length], self.blank, num_beams)
+            for scores, length in zip(log_probs, lengths, strict=True)
+        ]
+
+
+class TorchClassifier:
+    """Softmax of a classification model."""
+
+    def __init__(self, model: Any):
+        self.model = model.eval()
+
+    def classify(self, inputs: Mapping[str, Any]) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode():
+            logits = self.model(**to_device(inputs, self.model)).logits
+        return logits.float().softmax(-1).cpu().numpy()
+
+
+def ctc_hypothesis(log_probs: np.ndarray, blank: int, num_beams: int = 1) -> Hypothesis:
+    """Decode the steps of one clip, (S, V)."""
+    search = num_beams > 1
+    labels = beam_labels(log_probs, blank, num_beams) if search else greedy_labels(log_probs, blank)
+    return Hypothesis(labels, sequence_log_probability(log_probs, labels, blank), max(1, len(labels)))
+
+
+def hypothesis_until_end(tokens: list[int], log_probs: list[float], ends: int | list[int] | None) -> Hypothesis:
+    """Keep a generated row up to and including its first end of sentence; what follows is padding."""
+    stops = {ends} if isinstance(ends, int) else set(ends or ())
+    length = next((place + 1 for place, token in enumerate(tokens) if token in stops), len(tokens))
+    return Hypothesis(tokens[:length], sum(log_probs[:length]), length)
+
+
+def chosen_log_probabilities(output: Any) -> tuple[list[list[float]], list[list[int]]]:
+    """The model's own log-probability of every token that `generate` chose, whatever sampling or search chose it.
+
+    Args:
+        output: of `generate(..., return_dict_in_generate=True, output_logits=True)`.
+
+    Returns:
+        log-probabilities and tokens, (B, L) each, without the decoder's start.
+    """
+    import torch
+
+    logits = torch.stack(output.logits).float().log_softmax(-1)  # (L, B * beams, V)
+    beams = getattr(output, "beam_indices", None)  # only outputs of beam search have it
+    rows = torch.arange(logits.shape[1], device=logits.device)[:, None] if beams is None else beams.clamp(min=0)
+    length = len(logits) if beams is None else min(len(logits), beams.shape[1])
+    start = output.sequences.shape[1] - (len(logits) if beams is None else beams.shape[1])
+    tokens = output.sequences[:, start : start + length]
+    steps = torch.arange(length, device=logits.device)[None]
+    chosen = logits[steps, rows[:, :length], tokens]
+    return chosen.tolist(), tokens.tolist()
+
+
+def to_device(inputs: Mapping[str, Any], model: torch.nn.Module) -> dict[str, Any]:
+    """Tensors of the inputs, where and (for real numbers) as precise as the model is."""
+    import torch
+
+    device, dtype = model.device, model.dtype
+    tensors = {name: torch.as_tensor(value) for name, value in inputs.items()}
+    return {n: t.to(device, dtype) if t.is_floating_point() else t.to(device) for n, t in tensors.items()}

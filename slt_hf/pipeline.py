@@ -1,0 +1,284 @@
+"""Clips in, text or signs out: the same call whatever the checkpoint is and whatever computes it.
+
+SignTranslator.from_pretrained()("hello.pose").text
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from slt_hf.checkpoint import architecture_of, bundled_checkpoint, find_checkpoint, load_model, load_processor
+from slt_hf.engines import LabelEngine, TextEngine, TorchClassifier, TorchCTC, TorchGenerator
+from slt_hf.errors import ClipError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Classification", "SignClassifier", "SignTranslator", "Translation", "bundled_checkpoint"]
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What one clip says.
+
+    Attributes:
+        text: the translation, or the glosses of a recognition checkpoint.
+        confidence: geometric mean of the output tokens' probabilities, in [0, 1].
+        timings: milliseconds spent on reading the clip, processing it, and in the model; a clip that was computed in a
+            batch carries its share of the batch.
+    """
+
+    text: str
+    confidence: float
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def milliseconds(self) -> float:
+        return sum(self.timings.values())
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Which sign one clip shows.
+
+    Attributes:
+        labels: (label, probability), best first.
+        timings: as of a `Translation`.
+        known: False where the best probability is below the checkpoint's own threshold for signs it has never seen.
+    """
+
+    labels: list[tuple[str, float]]
+    timings: dict[str, float] = field(default_factory=dict)
+    known: bool = True
+
+    @property
+    def label(self) -> str:
+        return self.labels[0][0]
+
+    @property
+    def confidence(self) -> float:
+        return self.labels[0][1]
+
+    @property
+    def milliseconds(self) -> float:
+        return sum(self.timings.values())
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Model inputs of a batch of clips, and the milliseconds it took to read and to process them."""
+
+    inputs: dict[str, Any]
+    timings: dict[str, float]
+    size: int
+
+
+class Preparer:
+    """Clips of any kind to model inputs, with the checkpoint's own processor."""
+
+    def __init__(self, processor: Any):
+        self.processor = processor
+
+    def __call__(self, clips: Any, batch_size: int, **how: Any) -> Iterator[Prepared]:
+        """Batches in the order of the clips.
+
+        Args:
+            clips: one clip or a list: path, bytes, PoseClip, pose-format Pose, or array with `layout=` and `fps=`.
+            how: layout, fps, start_ms, end_ms.
+        """
+        clips = clips if is_list_of_clips(clips) else [clips]
+        for start in range(0, len(clips), batch_size):
+            yield self._prepare(clips[start : start + batch_size], **how)
+
+    def _prepare(self, clips: Sequence[Any], **how: Any) -> Prepared:
+        started = time.perf_counter()
+        read = [self._read(clip, **how) for clip in clips]
+        read_at = time.perf_counter()
+        inputs = self.processor(poses=read, return_tensors="pt")
+        timings = {"read": 1000 * (read_at - started), "process": 1000 * (time.perf_counter() - read_at)}
+        return Prepared(dict(inputs), {name: value / len(clips) for name, value in timings.items()}, len(clips))
+
+    def _read(self, clip: Any, **how: Any) -> Any:
+        from slt_hf.clips import load_clip
+
+        return load_clip(clip, **how)
+
+
+class SignTranslator:
+    """Translates clips.
+
+    Example:
+        ```python
+        translator = SignTranslator.from_pretrained()
+        translation = translator("hello.pose")
+        print(translation.text, translation.confidence)
+        ```
+    """
+
+    def __init__(self, processor: Any, engine: TextEngine):
+        self.processor = processor
+        self.engine = engine
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        repo_or_dir: str | os.PathLike | None = None,
+        *,
+        revision: str | None = None,
+        device: str | None = None,
+        dtype: str | torch.dtype | None = None,
+    ) -> SignTranslator:
+        """Load a checkpoint; without an argument, the one that ships with the package.
+
+        Args:
+            repo_or_dir: folder that `save_pretrained` wrote, or Hub repository.
+            revision: branch, tag or commit of the Hub repository.
+            device: "cuda", "mps", "cpu"; the best one there is unless named.
+            dtype: "float32", "bfloat16", …; the checkpoint's own unless named.
+
+        Raises:
+            CheckpointError: if there is no such checkpoint, or it does not load whole.
+            HubError: if the Hub does not have it.
+        """
+        folder = find_checkpoint(repo_or_dir, revision)
+        engine = text_engine(folder, device, dtype)
+        return cls(load_processor(folder), engine)
+
+    def __call__(
+        self,
+        clips: Any,
+        *,
+        layout: str | None = None,
+        fps: float | None = None,
+        start_ms: float | None = None,
+        end_ms: float | None = None,
+        batch_size: int = 8,
+        **options: Any,
+    ) -> Translation | list[Translation]:
+        """Translate one clip or a list of clips.
+
+        Args:
+            clips: path, bytes, PoseClip, pose-format Pose, or array (T, V, C) with `layout=` and `fps=`; or a list.
+            layout, fps: of clips that do not say so themselves.
+            start_ms, end_ms: part of each clip to translate.
+            batch_size: clips computed together.
+            options: of the engine, such as num_beams, max_new_tokens, do_sample.
+
+        Returns:
+            One Translation for one clip, a list for a list.
+        """
+        prepare = Preparer(self.processor)
+        found: list[Translation] = []
+        for batch in prepare(clips, batch_size, layout=layout, fps=fps, start_ms=start_ms, end_ms=end_ms):
+            found += self._translate(batch, options)
+        return found if is_list_of_clips(clips) else found[0]
+
+    def _translate(self, batch: Prepared, options: dict[str, Any]) -> list[Translation]:
+        started = time.perf_counter()
+        hypotheses = self.engine.generate(batch.inputs, **options)
+        tokens = [hypothesis.tokens for hypothesis in hypotheses]
+        texts = self.processor.batch_decode(tokens, skip_special_tokens=True)
+        timings = batch.timings | {"model": 1000 * (time.perf_counter() - started) / batch.size}
+        scores = [hypothesis.confidence for hypothesis in hypotheses]
+        return [Translation(text.strip(), score, timings) for text, score in zip(texts, scores, strict=True)]
+
+
+class SignClassifier:
+    """Names the sign of a clip that shows one sign.
+
+    Example:
+        ```python
+        classifier = SignClassifier.from_pretrained("org/isolated-signs")
+        print(classifier("book.pose").label)
+        ```
+    """
+
+    def __init__(self, processor: Any, engine: LabelEngine, labels: list[str], unknown_threshold: float | None = None):
+        self.processor = processor
+        self.engine = engine
+        self.labels = labels
+        self.unknown_threshold = unknown_threshold
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        repo_or_dir: str | os.PathLike,
+        *,
+        revision: str | None = None,
+        device: str | None = None,
+        dtype: str | torch.dtype | None = None,
+    ) -> SignClassifier:
+        """Load a classification checkpoint; arguments and errors as of `SignTranslator.from_pretrained`."""
+        from slt_hf.modeling import modeling_pose_encoder
+
+        folder = find_checkpoint(repo_or_dir, revision)
+        name = architecture_of(folder, ("PoseEncoderForSignClassification",))
+        model = load_model(getattr(modeling_pose_encoder, name), folder, device, dtype)
+        labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
+        threshold = model.config.to_dict().get("unknown_threshold")
+        return cls(load_processor(folder), TorchClassifier(model), labels, threshold)
+
+    def __call__(
+        self,
+        clips: Any,
+        *,
+        top_k: int = 5,
+        layout: str | None = None,
+        fps: float | None = None,
+        start_ms: float | None = None,
+        end_ms: float | None = None,
+        batch_size: int = 8,
+    ) -> Classification | list[Classification]:
+        """The `top_k` likeliest signs of one clip, or of each clip of a list; arguments as of `SignTranslator`."""
+        prepare = Preparer(self.processor)
+        found: list[Classification] = []
+        for batch in prepare(clips, batch_size, layout=layout, fps=fps, start_ms=start_ms, end_ms=end_ms):
+            found += self._classify(batch, top_k)
+        return found if is_list_of_clips(clips) else found[0]
+
+    def _classify(self, batch: Prepared, top_k: int) -> list[Classification]:
+        started = time.perf_counter()
+        probabilities = self.engine.classify(batch.inputs)
+        timings = batch.timings | {"model": 1000 * (time.perf_counter() - started) / batch.size}
+        best = (-probabilities).argsort(-1)[:, :top_k]
+        threshold = self.unknown_threshold
+        return [
+            Classification(
+                labels=[(self.labels[index], float(row[index])) for index in order],
+                timings=timings,
+                known=threshold is None or float(row.max()) >= threshold,
+            )
+            for row, order in zip(probabilities, best, strict=True)
+        ]
+
+
+def text_engine(folder: os.PathLike, device: str | None, dtype: Any) -> TextEngine:
+    """The engine that a checkpoint's architecture asks for: generation, or CTC decoding."""
+    from pathlib import Path
+
+    from slt_hf.modeling import modeling_pose_encoder, modeling_sign_to_text
+
+    engines: dict[str, tuple[Any, Any]] = {
+        "SignToTextForConditionalGeneration": (modeling_sign_to_text, TorchGenerator),
+        "PoseEncoderForCTC": (modeling_pose_encoder, TorchCTC),
+    }
+    name = architecture_of(Path(folder), tuple(engines))
+    module, engine = engines[name]
+    return engine(load_model(getattr(module, name), Path(folder), device, dtype))
+
+
+def is_list_of_clips(clips: Any) -> bool:
+    """Several clips, rather than one; an array is one clip.
+
+    Raises:
+        ClipError: if the list is empty.
+    """
+    if not isinstance(clips, list | tuple):
+        return False
+    if not clips:
+        raise ClipError("expected at least one clip, found an empty list; give a path, bytes, a PoseClip or an array")
+    return True
