@@ -1,0 +1,56 @@
+"""Configuration of sign-to-text translation: an encoder, a whole text model, and how they are joined."""
+
+from typing import Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from .configuration_pose_encoder import PoseEncoderConfig
+
+
+@strict
+class SignToTextConfig(PreTrainedConfig):
+    """What a translation checkpoint is.
+
+    Args:
+        encoder_config: a pose encoder, or any vision or video model that `AutoModel` builds, by `model_type`.
+        text_config: any encoder-decoder of transformers' Seq2SeqLM mapping.
+        text_encoder: `use` sends the sign features through the text model's encoder as `inputs_embeds`; `skip` gives
+            them straight to the decoder's cross-attention.
+        text_head_tied: whether the text model's head shares its embedding. The T5 family forgets this in its own
+            config (UMT5 forces it to true), and with it whether logits are scaled by d_model^-0.5.
+        ctc_vocab_size: glosses of an extra CTC head on the encoder, blank being 0; `None` without it.
+        ctc_weight: weight of its loss beside the translation loss.
+    """
+
+    model_type = "slt_sign_to_text"
+    sub_configs_defaults = {
+        "encoder_config": SubConfigSpec(config_class=AutoConfig, model_type="slt_pose_encoder"),
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="umt5"),
+    }
+
+    encoder_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    text_encoder: Literal["use", "skip"] = "use"
+    text_head_tied: bool | None = None
+    ctc_vocab_size: int | None = None
+    ctc_weight: float | int = 0.3
+    is_encoder_decoder: bool = True
+    tie_word_embeddings: bool = False  # nothing to tie here; the text model ties its own
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs):
+        self.encoder_config = pose_config_or_same(self.encoder_config)
+        super().__post_init__(**kwargs)
+        if self.text_head_tied is None:
+            self.text_head_tied = self.text_config.tie_word_embeddings
+
+
+def pose_config_or_same(encoder_config: dict | PreTrainedConfig | None) -> dict | PreTrainedConfig:
+    """Our own encoder's config by class, since beside a checkpoint on the Hub nothing has registered it by name."""
+    if encoder_config is None:
+        return PoseEncoderConfig()
+    if isinstance(encoder_config, dict) and encoder_config.get("model_type", "slt_pose_encoder") == "slt_pose_encoder":
+        return PoseEncoderConfig(**encoder_config)
+    return encoder_config

@@ -1,0 +1,358 @@
+"""Sign to text: encoder -> projector -> a whole pretrained text model.
+
+# B batch, T frames, S encoder steps, P prompt tokens, L text tokens, D width of the text model
+"""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSeq2SeqLM,
+    GenerationMixin,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers import initialization as init
+from transformers.loss.loss_utils import fixed_cross_entropy
+from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_sign_to_text import SignToTextConfig
+from .modeling_pose_encoder import PoseEncoderModel, ctc_loss
+
+
+@dataclass
+class SignEncoderOutput(BaseModelOutput):
+    """What the decoder attends to. `attention_mask` (B, P + S) goes with it, so that beams and rows stay in step.
+
+    `encoder_states` (B, S, encoder width) are the sign encoder's own, for the CTC head, `encoder_mask` (B, S) theirs.
+    """
+
+    attention_mask: torch.LongTensor | None = None
+    encoder_states: torch.FloatTensor | None = None
+    encoder_mask: torch.LongTensor | None = None
+
+
+@dataclass
+class SignToTextOutput(Seq2SeqLMOutput):
+    """Seq2SeqLMOutput with the CTC head's logits (B, S, glosses) where there is one."""
+
+    ctc_logits: torch.FloatTensor | None = None
+
+
+class SignProjector(nn.Module):
+    """Sign features -> the text model's embedding space, at the size of its embeddings."""
+
+    def __init__(self, encoder_width: int, text_width: int):
+        super().__init__()
+        self.linear = nn.Linear(encoder_width, text_width)
+        self.norm = nn.RMSNorm(text_width, eps=1e-6)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.linear(hidden))
+
+
+class SignEncoderView(nn.Module):
+    """What `generate` calls as the encoder. Holds no parameters, so none is saved or counted twice."""
+
+    def __init__(self, owner: "SignToTextForConditionalGeneration"):
+        super().__init__()
+        object.__setattr__(self, "_owner", owner)  # not a submodule: that would be a cycle
+        self.main_input_name = owner.main_input_name
+
+    def forward(self, *args, **kwargs) -> SignEncoderOutput:
+        return self._owner.encode(*args, **kwargs)
+
+
+class SignToTextPreTrainedModel(PreTrainedModel):
+    config: SignToTextConfig
+    base_model_prefix = "model"
+    main_input_name = "pose_values"
+    input_modalities = ["video", "text"]
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_flash_attn = True
+    _can_compile_fullgraph = True
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, SignProjector):
+            init.xavier_uniform_(module.linear.weight)
+
+
+class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMixin):
+    """Translate signing to text.
+
+    Example:
+        ```python
+        model = SignToTextForConditionalGeneration.from_encoder_text_pretrained("org/pose-encoder", "google/umt5-small")
+        tokens = model.generate(**processor(poses="clip.pose", return_tensors="pt"), num_beams=4)
+        ```
+    """
+
+    def __init__(self, config: SignToTextConfig, encoder=None, text_model=None):
+        super().__init__(config)
+        self.encoder = build_encoder(config.encoder_config) if encoder is None else encoder
+        self.text_model = AutoModelForSeq2SeqLM.from_config(config.text_config) if text_model is None else text_model
+        config.encoder_config, config.text_config = self.encoder.config, self.text_model.config
+        self.main_input_name = self.encoder.main_input_name
+        self.projector = SignProjector(self.encoder.config.hidden_size, text_width(self.text_model, config.text_encoder))
+        if config.ctc_vocab_size is not None:
+            self.ctc_head = nn.Linear(self.encoder.config.hidden_size, config.ctc_vocab_size)
+        self.post_init()
+        self.generation_config = text_generation_config(self.text_model)
+        if not config.text_head_tied and head_is_tied(self.text_model):
+            self._untie_head()
+
+    def _untie_head(self):
+        """Give the head a weight of its own. Needed because T5-family configs say tied whatever the checkpoint says."""
+        head = self.text_model.get_output_embeddings()
+        head.weight = nn.Parameter(head.weight.detach().clone())
+        name = next(name for name, module in self.named_modules() if module is head)
+        self.all_tied_weights_keys.pop(f"{name}.weight", None)
+        # UMT5 reads this when it computes logits, and would scale those of an untied head by d_model^-0.5
+        self.text_model.config.tie_word_embeddings = False
+
+    @classmethod
+    def from_encoder_text_pretrained(
+        cls, encoder, text_model, text_encoder: str = "use", encoder_kwargs: dict | None = None, **text_kwargs
+    ) -> "SignToTextForConditionalGeneration":
+        """Join a trained encoder and a pretrained text model. The text model's head is kept as it is.
+
+        Args:
+            encoder: a model, a config (fresh weights), or a name or folder for `AutoModel.from_pretrained`.
+            text_model: a model, or a name or folder for `AutoModelForSeq2SeqLM.from_pretrained`.
+            text_encoder: `use` or `skip` the text model's encoder.
+            encoder_kwargs, text_kwargs: passed to the two `from_pretrained`.
+        """
+        encoder = load_encoder(encoder, encoder_kwargs or {})
+        if not isinstance(text_model, PreTrainedModel):
+            text_model = AutoModelForSeq2SeqLM.from_pretrained(text_model, **text_kwargs)
+        config = SignToTextConfig(
+            encoder_config=encoder.config,
+            text_config=text_model.config,
+            text_encoder=text_encoder,
+            text_head_tied=head_is_tied(text_model),
+        )
+        model = cls(config, encoder, text_model)
+        if not config.text_head_tied:
+            text_model.config.tie_word_embeddings = False  # as in _untie_head
+        # sign features start at the size of the token embeddings they stand in for
+        size = text_model.get_input_embeddings().weight.detach().float().square().mean().sqrt()
+        nn.init.constant_(model.projector.norm.weight, size.item())
+        return model.to(text_model.dtype)
+
+    def get_encoder(self, modality=None):
+        """The whole way from poses to what the decoder attends to, as one callable for `generate`."""
+        return SignEncoderView(self) if modality is None else super().get_encoder(modality=modality)
+
+    def get_decoder(self):
+        return self.text_model.get_decoder()
+
+    def get_input_embeddings(self):
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value):
+        self.text_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self):
+        return self.text_model.get_output_embeddings()
+
+    def set_output_embeddings(self, new_embeddings):
+        self.text_model.set_output_embeddings(new_embeddings)
+
+    def resize_token_embeddings(self, *args, **kwargs):
+        return self.text_model.resize_token_embeddings(*args, **kwargs)
+
+    def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
+        """Labels (B, L) shifted right as the text model was trained to see them; a language code stays in front."""
+        labels = labels.masked_fill(labels == -100, self.generation_config.pad_token_id)
+        own = getattr(self.text_model, "prepare_decoder_input_ids_from_labels", None)  # five of the mapping lack it
+        if own is not None:
+            return own(labels)
+        start = labels.new_full((labels.shape[0], 1), self.generation_config.decoder_start_token_id)
+        return torch.cat([start, labels[:, :-1]], dim=1)
+
+    def encode(
+        self,
+        pose_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        prompt_input_ids: torch.Tensor | None = None,
+        prompt_attention_mask: torch.Tensor | None = None,
+        **kwargs,
+    ) -> SignEncoderOutput:
+        """Everything before the decoder.
+
+        Args:
+            pose_values: (B, T, V, C); the encoder's own main input (`pixel_values`) is taken by name instead.
+            attention_mask: (B, T) at frame rate; downsampled here.
+            prompt_input_ids: (B, P) tokens put before the sign features, such as "translate to German:".
+            prompt_attention_mask: (B, P).
+        """
+        signs = self.encode_signs(pose_values, attention_mask, **kwargs)
+        features, mask = self.projector(signs.last_hidden_state.to(self.projector.linear.weight.dtype)), signs_mask(signs)
+        states, states_mask = signs.last_hidden_state, mask
+        if prompt_input_ids is not None:
+            features, mask = self._prepend_prompt(features, mask, prompt_input_ids, prompt_attention_mask)
+        if self.config.text_encoder == "use":
+            features = self._encode_text(features, mask)
+        return SignEncoderOutput(
+            last_hidden_state=features, attention_mask=mask, encoder_states=states, encoder_mask=states_mask
+        )
+
+    def encode_signs(self, pose_values=None, attention_mask=None, **kwargs):
+        """The sign encoder alone, with its own output."""
+        inputs = {self.main_input_name: kwargs.pop(self.main_input_name, pose_values)}
+        if self.main_input_name == "pose_values":
+            inputs["attention_mask"] = attention_mask
+        return self.encoder(**inputs)
+
+    def _prepend_prompt(self, features, mask, prompt_input_ids, prompt_attention_mask):
+        if prompt_attention_mask is None:
+            prompt_attention_mask = torch.ones_like(prompt_input_ids)
+        prompt = self.text_model.get_input_embeddings()(prompt_input_ids).to(features.dtype)
+        return torch.cat([prompt, features], dim=1), torch.cat([prompt_attention_mask.to(mask.dtype), mask], dim=1)
+
+    def _encode_text(self, features, mask) -> torch.Tensor:
+        limit = getattr(self.text_model.config.get_text_config(encoder=True), "max_position_embeddings", None)
+        if limit is not None and features.shape[1] > limit:
+            raise ValueError(
+                f"the text encoder has positions for {limit} steps, found {features.shape[1]} (prompt and sign "
+                "features); cut the clip into shorter ones, use a larger encoder stride, or text_encoder='skip'"
+            )
+        return self.text_model.get_encoder()(inputs_embeds=features, attention_mask=mask, return_dict=True)[0]
+
+    @can_return_tuple
+    def forward(
+        self,
+        pose_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        decoder_input_ids: torch.Tensor | None = None,
+        decoder_attention_mask: torch.Tensor | None = None,
+        encoder_outputs: SignEncoderOutput | tuple | None = None,
+        past_key_values=None,
+        decoder_inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        gloss_labels: torch.Tensor | None = None,
+        prompt_input_ids: torch.Tensor | None = None,
+        prompt_attention_mask: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        input_ids=None,
+        inputs_embeds=None,
+        **kwargs,
+    ) -> SignToTextOutput:
+        """Translate, or compute the loss of a translation.
+
+        Args:
+            pose_values: (B, T, V, C). attention_mask: (B, T), always at frame rate.
+            labels: (B, L) text tokens, -100 where padded.
+            gloss_labels: (B, G) for the CTC head, -100 where padded.
+            num_items_in_batch: label tokens over all accumulated steps and processes, from the Trainer.
+            input_ids, inputs_embeds: ignored; PEFT's wrappers pass them as `None`.
+        """
+        if encoder_outputs is None:
+            encoder_outputs = self.encode(
+                pose_values, attention_mask, prompt_input_ids, prompt_attention_mask, **self._encoder_inputs(kwargs)
+            )
+        kwargs.pop(self.main_input_name, None)
+        if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
+            decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
+        # labels are not passed down: text models divide their loss by this batch's tokens alone
+        output = self.text_model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoder_outputs[0]),
+            attention_mask=encoder_outputs["attention_mask"],
+            decoder_input_ids=decoder_input_ids,
+            decoder_attention_mask=decoder_attention_mask,
+            decoder_inputs_embeds=decoder_inputs_embeds,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            return_dict=True,
+            **kwargs,
+        )
+        loss = None if labels is None else self._loss(output.logits, labels, num_items_in_batch)
+        ctc_logits = None
+        if self.config.ctc_vocab_size is not None:
+            ctc_logits = self.ctc_head(encoder_outputs["encoder_states"])
+        if gloss_labels is not None:
+            items = (labels != -100).sum() if num_items_in_batch is None else num_items_in_batch
+            ctc = ctc_loss(ctc_logits, encoder_outputs["encoder_mask"], gloss_labels, 0, items)
+            loss = loss + self.config.ctc_weight * ctc
+        return SignToTextOutput(
+            loss=loss,
+            logits=output.logits,
+            past_key_values=output.past_key_values,
+            decoder_hidden_states=output.decoder_hidden_states,
+            decoder_attentions=output.decoder_attentions,
+            cross_attentions=output.cross_attentions,
+            encoder_last_hidden_state=encoder_outputs[0],
+            ctc_logits=ctc_logits,
+        )
+
+    def _encoder_inputs(self, kwargs: dict) -> dict:
+        return {name: kwargs[name] for name in (self.main_input_name,) if name in kwargs}
+
+    def _loss(self, logits, labels, num_items_in_batch) -> torch.Tensor:
+        """Cross-entropy summed over tokens, divided by their number in the whole step (all accumulated batches)."""
+        return fixed_cross_entropy(
+            logits.float().flatten(0, 1), labels.to(logits.device).flatten(), num_items_in_batch, ignore_index=-100
+        )
+
+
+def build_encoder(config):
+    """A fresh encoder: ours by class, since beside a checkpoint on the Hub it is in no mapping; others by `AutoModel`."""
+    if config.model_type == PoseEncoderModel.config_class.model_type:
+        return PoseEncoderModel._from_config(config)
+    return AutoModel.from_config(config)
+
+
+def load_encoder(encoder, kwargs: dict):
+    """A model, a config, or a name or folder -> an encoder model."""
+    if isinstance(encoder, PreTrainedModel):
+        # a classifier's or CTC model's own encoder; anything else is an encoder itself
+        return encoder.base_model
+    if isinstance(encoder, PreTrainedConfig):
+        return build_encoder(encoder)
+    config = AutoConfig.from_pretrained(encoder, **kwargs)
+    if config.model_type == PoseEncoderModel.config_class.model_type:
+        return PoseEncoderModel.from_pretrained(encoder, **kwargs)
+    return AutoModel.from_pretrained(encoder, **kwargs)
+
+
+def text_width(text_model, text_encoder: str) -> int:
+    """Width of what the projector must produce: token embeddings for the text encoder, or its output for the decoder."""
+    if text_encoder == "use":
+        return text_model.get_input_embeddings().weight.shape[1]
+    return text_model.get_encoder().config.hidden_size
+
+
+def head_is_tied(text_model) -> bool:
+    """Whether the head is the embedding, by the weights themselves rather than by what the config says."""
+    head = text_model.get_output_embeddings()
+    return head is not None and head.weight is text_model.get_input_embeddings().weight
+
+
+def signs_mask(signs) -> torch.Tensor:
+    """The encoder's own mask (B, S), or all ones where it has none (video models with a fixed number of patches)."""
+    mask = signs.get("attention_mask")
+    return torch.ones(signs[0].shape[:2], dtype=torch.long, device=signs[0].device) if mask is None else mask
+
+
+def text_generation_config(text_model):
+    """The text model's own generation config, completed from its config where the start or end token is missing."""
+    generation_config = copy.deepcopy(text_model.generation_config)
+    text_config = text_model.config.get_text_config(decoder=True)
+    for name in ("decoder_start_token_id", "pad_token_id", "eos_token_id", "bos_token_id"):
+        if getattr(generation_config, name) is None:
+            found = getattr(text_model.config, name, None)
+            setattr(generation_config, name, getattr(text_config, name, None) if found is None else found)
+    if generation_config.pad_token_id is None:
+        eos = generation_config.eos_token_id
+        generation_config.pad_token_id = eos[0] if isinstance(eos, list) else eos
+    return generation_config

@@ -1,0 +1,194 @@
+"""From landmarks to one vector a frame: masked features, graph convolution inside each part, early pooling.
+
+# B batch, T frames, V landmarks of a part, C coordinates, D positions (C without confidence), F features of a point,
+# G graph width, K hops + 1
+"""
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import initialization as init
+
+SMALLEST_PART = 1e-3  # in the input's unit (shoulder widths): below this a part counts as one point
+SECONDS_PER_VELOCITY = 0.1  # velocities are displacements in a tenth of a second, about the size of positions
+
+
+def velocities(points: torch.Tensor, present: torch.Tensor, previous: tuple[torch.Tensor, torch.Tensor] | None):
+    """Displacement from the frame before; zero where a point is missing in either frame. Looks back only.
+
+    Args:
+        points: (B, T, V, D), zero where missing.
+        present: (B, T, V), boolean.
+        previous: points (B, V, D) and presence (B, V) of the frame before the first, or `None` at a clip's start.
+    """
+    if previous is None:
+        previous = (torch.zeros_like(points[:, 0]), torch.zeros_like(present[:, 0]))
+    before = torch.cat([previous[0].unsqueeze(1), points[:, :-1]], dim=1)
+    seen_before = torch.cat([previous[1].unsqueeze(1), present[:, :-1]], dim=1)
+    return (points - before) * (present & seen_before).unsqueeze(-1)
+
+
+def local_frame(points: torch.Tensor, present: torch.Tensor, anchor: int) -> torch.Tensor:
+    """A part in its own frame: origin at its anchor (the wrist), mean distance from it one.
+
+    Where the anchor is missing, the mean of what is seen is the origin. Each frame is computed from itself alone.
+
+    Args:
+        points: (B, T, V, D), zero where missing.
+        present: (B, T, V), boolean.
+        anchor: position of the anchor within the part.
+    """
+    weight = present.unsqueeze(-1).to(points.dtype)
+    count = weight.sum(dim=-2, keepdim=True).clamp(min=1)
+    mean = points.sum(dim=-2, keepdim=True) / count
+    origin = torch.where(present[..., anchor, None, None], points[..., anchor : anchor + 1, :], mean)
+    offsets = (points - origin) * weight
+    distance = offsets.square().sum(dim=-1, keepdim=True).sqrt().sum(dim=-2, keepdim=True) / count
+    return offsets / distance.clamp(min=SMALLEST_PART)
+
+
+def hop_adjacency(num_points: int, edges: list[tuple[int, int]], hops: int) -> np.ndarray:
+    """Row-normalised adjacency for each graph distance 1..hops, (hops, V, V); distance 0 needs no matrix.
+
+    The distance partition of ST-GCN (Yan et al. 2018, arxiv:1801.07455), rows instead of D^-1/2 A D^-1/2.
+    Numpy, because a tensor made while a checkpoint loads would be on the meta device.
+    """
+    one = np.eye(num_points)
+    for a, b in edges:
+        one[a, b] = one[b, a] = 1.0
+    within = [np.eye(num_points)]
+    for _ in range(hops):
+        within.append((within[-1] @ one > 0).astype(float))
+    exact = np.diff(np.stack(within), axis=0)
+    return (exact / exact.sum(axis=-1, keepdims=True).clip(min=1)).astype(np.float32)
+
+
+class GraphConvolution(nn.Module):
+    """Each point takes in its neighbours at distance 0..hops, with weights for each distance and learned importance."""
+
+    def __init__(self, width: int, adjacency: np.ndarray, eps: float):
+        super().__init__()
+        self.initial_adjacency = adjacency
+        self.norm = nn.RMSNorm(width, eps=eps)
+        self.mix = nn.Linear(width, width * (len(adjacency) + 1))
+        self.adjacency = nn.Parameter(torch.from_numpy(adjacency).clone())
+        # learning may reweigh edges but not invent them
+        self.register_buffer("edge_mask", torch.from_numpy((adjacency > 0).astype(np.float32)), persistent=False)
+
+    def init_buffers(self):
+        """Set the graph: learned weights start at the normalised adjacency."""
+        init.copy_(self.adjacency, torch.from_numpy(self.initial_adjacency))
+        init.copy_(self.edge_mask, torch.from_numpy((self.initial_adjacency > 0).astype(np.float32)))
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(N, V, G) -> (N, V, G)"""
+        own, *neighbours = self.mix(self.norm(hidden)).chunk(len(self.adjacency) + 1, dim=-1)
+        if neighbours:
+            adjacency = (self.adjacency * self.edge_mask).transpose(0, 1).flatten(1)  # (V, hops * V)
+            own = own + torch.matmul(adjacency, torch.cat(neighbours, dim=-2))
+        return hidden + nn.functional.gelu(own)
+
+
+class PartEncoder(nn.Module):
+    """The points of one part -> one vector a frame.
+
+    A missing point enters as a learned vector, never as a position. Each point keeps its own columns in the last
+    projection, which pools the part without losing which finger is which.
+    """
+
+    def __init__(self, config, num_points: int, edges: list[tuple[int, int]]):
+        super().__init__()
+        width = config.graph_hidden_size
+        adjacency = hop_adjacency(num_points, edges, config.graph_hops if edges else 0)
+        self.embed = nn.Linear(3 * config.num_positions + 1, width)
+        self.point_embedding = nn.Parameter(torch.zeros(num_points, width))
+        self.missing_embedding = nn.Parameter(torch.zeros(width))
+        self.layers = nn.ModuleList(
+            GraphConvolution(width, adjacency, config.rms_norm_eps) for _ in range(config.num_graph_layers)
+        )
+        self.norm = nn.RMSNorm(width, eps=config.rms_norm_eps)
+        self.reduce = nn.Linear(width, config.point_hidden_size)
+        self.pool = nn.Linear(num_points * config.point_hidden_size, config.part_hidden_size)
+
+    def forward(self, features: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """(N, V, F), (N, V) -> (N, part_hidden_size)"""
+        hidden = torch.where(present.unsqueeze(-1), self.embed(features), self.missing_embedding)
+        hidden = hidden + self.point_embedding
+        for layer in self.layers:
+            hidden = layer(hidden)
+        points = nn.functional.gelu(self.reduce(self.norm(hidden)))
+        return self.pool(points.flatten(-2))
+
+
+class FrameEncoder(nn.Module):
+    """Landmarks of a frame -> the vectors of its parts, side by side. Frames are independent but for velocities."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.parts = sorted(config.parts)  # json sorts keys; the order decides which columns `merge` reads
+        self.mirrored = {n: o for n, o in config.mirrored_parts.items() if n in self.parts and o in self.parts}
+        self.num_positions = config.num_positions
+        self.velocity_scale = float(config.fps) * SECONDS_PER_VELOCITY
+        self.anchors = {n: config.parts[n].index(config.anchors.get(n, config.parts[n][0])) for n in self.parts}
+        self.indices = {n: list(config.parts[n]) for n in self.parts}
+        self.encoders = nn.ModuleDict(
+            {n: PartEncoder(config, len(self.indices[n]), self._edges(n, config)) for n in self._owners()}
+        )
+        self.width = len(self.parts) * config.part_hidden_size
+        for name in self.parts:
+            self.register_buffer(f"{name}_indices", torch.tensor(self.indices[name]), persistent=False)
+        self.register_buffer("mirror_x", self._mirror_x(), persistent=False)
+
+    def _owners(self) -> list[str]:
+        return [name for name in self.parts if name not in self.mirrored]
+
+    def _edges(self, name: str, config) -> list[tuple[int, int]]:
+        place = {index: i for i, index in enumerate(config.parts[name])}
+        return [(place[a], place[b]) for a, b in config.edges if a in place and b in place]
+
+    def _mirror_x(self) -> torch.Tensor:
+        """-1 at the x of position, local position and velocity, (F,)."""
+        signs = torch.ones(3 * self.num_positions + 1)
+        signs[[0, self.num_positions, 2 * self.num_positions]] = -1
+        return signs
+
+    def init_buffers(self):
+        """Set what loading from a checkpoint leaves as uninitialised memory (non-persistent buffers)."""
+        init.copy_(self.mirror_x, self._mirror_x())
+        for name in self.parts:
+            init.copy_(getattr(self, f"{name}_indices"), torch.tensor(self.indices[name]))
+
+    def forward(
+        self,
+        pose_values: torch.Tensor,
+        attention_mask: torch.Tensor,
+        previous: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        """Encode frames.
+
+        Args:
+            pose_values: (B, T, V, C), the last coordinate being the confidence; 0 there means not seen.
+            attention_mask: (B, T), 1 for real frames.
+            previous: state from the call before, `None` at a clip's start.
+
+        Returns:
+            Frame vectors (B, T, parts * part_hidden_size), zero where masked; and the state for the next call.
+        """
+        confidence = pose_values[..., -1]
+        present = (confidence > 0) & attention_mask.bool().unsqueeze(-1)
+        points = torch.where(present.unsqueeze(-1), pose_values[..., :-1], 0.0)
+        confidence = torch.where(present, confidence, 0.0)
+        motion = velocities(points, present, previous) * self.velocity_scale
+        vectors = [self._encode_part(name, points, motion, confidence, present) for name in self.parts]
+        frames = torch.cat(vectors, dim=-1) * attention_mask.unsqueeze(-1).to(points.dtype)
+        return frames, (points[:, -1], present[:, -1])
+
+    def _encode_part(self, name, points, motion, confidence, present) -> torch.Tensor:
+        indices = getattr(self, f"{name}_indices")
+        part, seen = points.index_select(2, indices), present.index_select(2, indices)
+        local = local_frame(part, seen, self.anchors[name])
+        weight = confidence.index_select(2, indices).unsqueeze(-1)
+        features = torch.cat([part, local, motion.index_select(2, indices), weight], dim=-1)
+        if name in self.mirrored:
+            features = features * self.mirror_x
+        return self.encoders[self.mirrored.get(name, name)](features, seen)
