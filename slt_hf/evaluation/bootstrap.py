@@ -9,7 +9,8 @@ sentences take milliseconds, and n-grams are counted once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -132,6 +133,24 @@ def paired_test(system: CountedMetric, baseline: CountedMetric, weights: np.ndar
         p_bootstrap=_one_sided(resampled, difference),
         p_randomization=_randomization(system, baseline, len(weights), seed),
     )
+
+
+def scored(metric: CountedMetric, weights: np.ndarray) -> dict[str, Any]:
+    """Score, 95 % interval and signature, as reports write them."""
+    interval = confidence_interval(metric, weights)
+    return {"score": interval.score, "low": interval.low, "high": interval.high, "signature": metric.signature}
+
+
+def paired_report(
+    system: dict[str, CountedMetric], baseline: dict[str, CountedMetric], weights: np.ndarray, seed: int = SEED
+) -> dict[str, Any]:
+    """Metric -> interval of the difference, p-values, and who is better at 5 %."""
+    found: dict[str, Any] = {}
+    for name, metric in system.items():
+        test = paired_test(metric, baseline[name], weights, seed)
+        winner = "system" if is_better(name, test.difference) else "baseline"
+        found[name] = asdict(test) | {"better": winner if test.significant else "undecided"}
+    return found
 
 
 def is_better(name: str, difference: float) -> bool:
