@@ -10,7 +10,7 @@ Needs numpy only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -175,7 +175,7 @@ def layout_for(num_points: int) -> LandmarkLayout | None:
 Recipe = tuple[int, tuple[int, ...]]
 
 
-def sources_of(name: str, points: Sequence[str]) -> tuple[str, ...] | None:
+def sources_of(name: str, points: Container[str]) -> tuple[str, ...] | None:
     """The landmarks among `points` whose mean stands at landmark `name`, or None."""
     if name in points:
         return (name,)
@@ -189,7 +189,7 @@ def _recipe(source: str, target: str) -> tuple[np.ndarray, np.ndarray, tuple[Rec
     places = {name: index for index, name in enumerate(points)}
     gather, absent, means = np.zeros(len(wanted), dtype=np.intp), [], []
     for index, name in enumerate(wanted):
-        sources = sources_of(name, points)
+        sources = sources_of(name, places)
         if sources is None:
             absent.append(index)
         elif len(sources) == 1:
@@ -199,16 +199,20 @@ def _recipe(source: str, target: str) -> tuple[np.ndarray, np.ndarray, tuple[Rec
     return gather, np.array(absent, dtype=np.intp), tuple(means)
 
 
-def convert(points: np.ndarray, confidence: np.ndarray, source: str, target: str) -> tuple[np.ndarray, np.ndarray]:
+def convert(
+    points: np.ndarray, confidence: np.ndarray, source: str, target: str, num_axes: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Pick the landmarks of one layout out of another.
 
     Args:
         points: (T, V, C) in layout `source`; NaN where undetected.
         confidence: (T, V).
         source, target: layout names.
+        num_axes: keep only the first coordinates; None keeps all.
 
     Returns:
-        Points (T, V', C) and confidence (T, V') in layout `target`. Landmarks without counterpart are NaN with confidence 0.
+        New arrays: points (T, V', C') and confidence (T, V') in layout `target`. Landmarks without counterpart are NaN with
+        confidence 0.
 
     Raises:
         LandmarkError: if the arrays do not have the source layout's number of points.
@@ -219,12 +223,15 @@ def convert(points: np.ndarray, confidence: np.ndarray, source: str, target: str
             f"layout {source} has {expected} points, but the clip has {points.shape[1]} (confidence {confidence.shape[1]}); "
             f"name the clip's own layout{_suggestion(points.shape[1])}"
         )
-    if source == target:
-        return points.copy(), confidence.copy()
     gather, absent, means = _recipe(source, target)
-    new_points, new_confidence = points[:, gather], confidence[:, gather]
+    num_frames, _, stored_axes = points.shape
+    kept = np.arange(min(stored_axes, num_axes or stored_axes))
+    # One flat gather over (V * C) columns is several times faster than indexing the middle axis.
+    columns = (gather[:, None] * stored_axes + kept).ravel()
+    new_points = points.reshape(num_frames, -1).take(columns, axis=1).reshape(num_frames, len(gather), len(kept))
+    new_confidence = confidence.take(gather, axis=1)
     for index, sources in means:
-        new_points[:, index] = points[:, sources].mean(axis=1)
+        new_points[:, index] = points[:, sources, : len(kept)].mean(axis=1)
         new_confidence[:, index] = confidence[:, sources].min(axis=1)
     new_points[:, absent] = np.nan
     new_confidence[:, absent] = 0
@@ -272,13 +279,17 @@ def assign_hands(points: np.ndarray, confidence: np.ndarray, layout: str) -> tup
     if any(name not in schema.points for name in names) or len(slots[0]) != len(slots[1]):
         return points, confidence
     places = [schema.points.index(name) for name in names]
-    xy = points[:, places, :2]
+    x, y = points[:, places, 0], points[:, places, 1]
     seen = confidence[:, places] > 0
-    distance = np.linalg.norm(xy[:, 2:, None] - xy[:, None, :2], axis=-1)  # (T, hand slot, body wrist)
-    distance = np.where(seen[:, 2:, None], distance, 0)  # a hand that is not there has nothing to say
-    kept = distance[:, 0, 0] + distance[:, 1, 1]
-    swapped = distance[:, 0, 1] + distance[:, 1, 0]
-    swap = seen[:, :2].all(axis=1) & seen[:, 2:].any(axis=1) & (swapped < 0.8 * kept)
+
+    def distance(wrist: int, hand: int) -> np.ndarray:  # (T,); a hand that is not there has nothing to say
+        return np.where(seen[:, hand], np.hypot(x[:, hand] - x[:, wrist], y[:, hand] - y[:, wrist]), 0)
+
+    left_wrist, right_wrist, left_hand, right_hand = range(4)
+    kept = distance(left_wrist, left_hand) + distance(right_wrist, right_hand)
+    swapped = distance(left_wrist, right_hand) + distance(right_wrist, left_hand)
+    both_wrists, any_hand = seen[:, left_wrist] & seen[:, right_wrist], seen[:, left_hand] | seen[:, right_hand]
+    swap = both_wrists & any_hand & (swapped < 0.8 * kept)
     if not swap.any():
         return points, confidence
     points, confidence = points.copy(), confidence.copy()

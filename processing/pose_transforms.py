@@ -70,9 +70,24 @@ class SignerFrame:
     kind: str
 
 
-def _detected(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+def _within(points: np.ndarray, limit: float) -> np.ndarray:
+    """Points whose every coordinate is a number of size below `limit`; axis by axis, since reducing a short axis is slow."""
     with np.errstate(invalid="ignore"):
-        return (confidence > 0) & (np.abs(points) < MAX_COORDINATE).all(axis=-1)
+        good = np.abs(points[..., 0]) < limit
+        for axis in range(1, points.shape[-1]):
+            good &= np.abs(points[..., axis]) < limit
+    return good
+
+
+def _detected(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    return (confidence > 0) & _within(points, MAX_COORDINATE)
+
+
+def _mask(points: np.ndarray, confidence: np.ndarray, good: np.ndarray) -> None:
+    """Mark all but the `good` points as undetected, in place: NaN with confidence 0."""
+    if not good.all():
+        points[~good] = np.nan
+        confidence[~good] = 0
 
 
 def _pair_frame(points: np.ndarray, confidence: np.ndarray, layout: str, names: tuple[str, str]) -> SignerFrame | None:
@@ -164,9 +179,11 @@ def normalize(points: np.ndarray, frame: SignerFrame) -> np.ndarray:
     Returns:
         (T, V, C) float32.
     """
-    centre = np.zeros(points.shape[-1])
-    centre[:2] = frame.centre
-    return ((points - centre.astype(points.dtype)) * points.dtype.type(1 / frame.scale)).astype(np.float32, copy=False)
+    centre = np.zeros(points.shape[1:], dtype=np.float32)
+    centre[:, :2] = frame.centre
+    normalized = points - centre  # (V, C) rather than (C,): numpy is slow over a last axis of 2
+    normalized /= np.float32(frame.scale)
+    return normalized.astype(np.float32, copy=False)
 
 
 def normalize_by_box(points: np.ndarray, confidence: np.ndarray, layout: LandmarkLayout) -> tuple[np.ndarray, np.ndarray]:
@@ -195,7 +212,9 @@ def normalize_by_box(points: np.ndarray, confidence: np.ndarray, layout: Landmar
     return np.clip(normalized, -1, 1), confidence
 
 
-def _normalize_as(clip: PoseClip, points: np.ndarray, confidence: np.ndarray, settings: PoseSettings, frame: SignerFrame | None):
+def _normalize_as(
+    clip: PoseClip, points: np.ndarray, confidence: np.ndarray, settings: PoseSettings, frame: SignerFrame | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Points and confidence in the units of `settings.normalization`; damage beyond reach is masked."""
     layout = get_layout(settings.layout)
     if settings.normalization == "none":
@@ -203,16 +222,15 @@ def _normalize_as(clip: PoseClip, points: np.ndarray, confidence: np.ndarray, se
     if settings.normalization == "box":
         return normalize_by_box(points, confidence, layout)
     if settings.normalization == "max":
-        largest = np.abs(points[_detected(points, confidence)][:, :2]).max(initial=0)
+        largest = np.abs(points[confidence > 0][:, :2]).max(initial=0)
         return normalize(points, SignerFrame((0.0, 0.0), max(float(largest), 1e-6), "points")), confidence
     normalized = normalize(points, frame or signer_frame(clip, settings.normalization))
     world = list(layout.parts.get("world", ()))
     if world:  # metres around the hips: a frame of their own
         own = _pair_frame(points, confidence, layout.name, ("world_left_shoulder", "world_right_shoulder"))
         normalized[:, world] = normalize(points[:, world], own) if own else np.nan
-    with np.errstate(invalid="ignore"):
-        beyond = ~(np.abs(normalized[..., :2]).max(axis=-1) < MAX_UNITS)
-    return normalized, np.where(beyond, np.float32(0), confidence)
+    _mask(normalized, confidence, _within(normalized[..., :2], MAX_UNITS))
+    return normalized, confidence
 
 
 def fill_gaps(points: np.ndarray, confidence: np.ndarray, max_gap_frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -267,12 +285,19 @@ def sample_frames(points: np.ndarray, confidence: np.ndarray, times: np.ndarray)
     right = np.minimum(left + 1, len(points) - 1)
     weight = np.clip(times - left, 0, 1).astype(np.float32)[:, None]
     nearest = np.where(weight[:, 0] < 0.5, left, right)
+    flat = points.reshape(len(points), -1)
+    start, mixed = flat[left], flat[right]
+    mixed -= start
+    mixed *= weight
+    mixed += start
     left_seen, right_seen = confidence[left], confidence[right]
-    both = (left_seen > 0) & (right_seen > 0)
-    start = points[left]
-    mixed = start + weight[..., None] * (points[right] - start)
-    new_points = np.where(both[..., None], mixed, points[nearest])
-    new_confidence = np.where(both, left_seen + weight * (right_seen - left_seen), confidence[nearest])
+    new_confidence = left_seen + weight * (right_seen - left_seen)
+    one = (left_seen > 0) != (right_seen > 0)
+    new_points = mixed.reshape(len(times), *points.shape[1:])
+    if one.any():
+        frames, places = np.nonzero(one)
+        new_points[frames, places] = points[nearest[frames], places]
+        new_confidence[frames, places] = confidence[nearest[frames], places]
     return new_points, new_confidence
 
 
@@ -313,14 +338,15 @@ def prepare_clip(clip: PoseClip, settings: PoseSettings, frame: SignerFrame | No
     points, confidence = clip.points, clip.confidence
     if settings.assign_hands:
         points, confidence = assign_hands(points, confidence, clip.layout)
-    points, confidence = convert(points, confidence, clip.layout, settings.layout)
-    confidence = np.where(_detected(points, confidence), np.minimum(confidence, 1), 0).astype(np.float32, copy=False)
+    points, confidence = convert(points, confidence, clip.layout, settings.layout, settings.num_coordinates - 1)
+    points, confidence = points.astype(np.float32, copy=False), np.minimum(confidence, 1, dtype=np.float32)
+    _mask(points, confidence, _detected(points, confidence))
     if not confidence.any():
         raise ClipError(
             f"{_name(clip)}: expected a person, found none of the landmarks of {settings.layout} in any of {clip.num_frames} frames; "
             "check the clip and its extractor"
         )
-    points, confidence = _normalize_as(clip, points.astype(np.float32, copy=False), confidence, settings, frame)
+    points, confidence = _normalize_as(clip, points, confidence, settings, frame)
     points, confidence = fill_gaps(points, confidence, int(settings.max_gap_ms / 1000 * clip.fps))
     points, confidence = resample(points, confidence, clip.fps, settings.fps)
     if settings.max_frames is not None and len(points) > settings.max_frames:
@@ -335,7 +361,10 @@ def prepare_clip(clip: PoseClip, settings: PoseSettings, frame: SignerFrame | No
 
 def _model_array(points: np.ndarray, confidence: np.ndarray, num_coordinates: int) -> np.ndarray:
     values = np.zeros((*confidence.shape, num_coordinates), dtype=np.float32)
-    axes = min(points.shape[-1], num_coordinates - 1)  # a 2D clip has z = 0
-    np.copyto(values[..., :axes], points[..., :axes], where=(confidence > 0)[..., None])
+    undetected = ~(confidence > 0)
+    for axis in range(min(points.shape[-1], num_coordinates - 1)):  # a 2D clip has z = 0
+        values[..., axis] = points[..., axis]
+    if undetected.any():
+        values[undetected] = 0
     values[..., -1] = confidence
     return values
