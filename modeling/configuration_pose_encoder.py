@@ -20,7 +20,7 @@ class PoseEncoderConfig(PreTrainedConfig):
         layout: name of the landmark layout, for messages and the processor's check; the lists are what counts.
         parts: part name -> landmark indices. Points in no part are not read.
         edges: pairs of landmark indices; the graph convolution mixes along those whose ends lie in one part.
-        anchors: part name -> landmark that is the origin of the part's own frame; absent: the part's first landmark.
+        anchors: part name -> landmark that is the origin of the part's own frame, a hand's wrist; the mean of the part without.
         mirrored_parts: part -> part whose weights it shares with x mirrored, so that both hands are one hand.
         fps: frames per second the processor resamples to; velocities and rotary positions are in seconds.
         graph_hops: graph distance up to which a layer mixes points; each distance has its own weights.
@@ -81,7 +81,7 @@ class PoseEncoderConfig(PreTrainedConfig):
         if self.mirrored_parts is None:
             self.mirrored_parts = self._mirrored_hands()
         if self.anchors is None:
-            self.anchors = {name: indices[0] for name, indices in self.parts.items()}
+            self.anchors = {name: indices[0] for name, indices in self.parts.items() if name.endswith("hand")}
             if self.layout == "signing_85":
                 self.anchors["face"] = 68  # nose tip, iBUG 30
         super().__post_init__(**kwargs)

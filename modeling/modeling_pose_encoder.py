@@ -1,4 +1,4 @@
-"""Pose encoder: landmarks -> a vector for every `stride` frames, and its heads for signs (classification) and glosses (CTC).
+"""Pose encoder: landmarks -> a vector for every `stride` frames; heads for signs (classification) and glosses (CTC).
 
 # B batch, T frames, V landmarks, C coordinates (the last is the confidence), S steps = ceil(T / stride), D width
 """
@@ -85,7 +85,11 @@ class PoseEncoderPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flex_attn = True
     _supports_flash_attn = True  # accepted so that one string fits a whole translation model; blocks then run on sdpa
-    _can_compile_fullgraph = True
+
+    def save_pretrained(self, *args, **kwargs):
+        # the bare encoder of a model with a head loads through AutoModel, also where slt_hf is not installed
+        self.config.auto_map = {"AutoModel": "modeling_pose_encoder.PoseEncoderModel"}
+        super().save_pretrained(*args, **kwargs)
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -238,7 +242,8 @@ class PoseEncoderModel(PoseEncoderPreTrainedModel):
     def _merge_frames(self, frames, attention_mask) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, T, F) -> steps (B, S, D), mask (B, S)"""
         frames = nn.functional.pad(frames, (0, 0, 0, -frames.shape[1] % self.config.stride))
-        return self.merge(frames.unflatten(1, (-1, self.config.stride)).flatten(2)), self.downsample_mask(attention_mask)
+        steps = frames.unflatten(1, (-1, self.config.stride)).flatten(2)
+        return self.merge(steps), self.downsample_mask(attention_mask)
 
     def _frame_mask(self, pose_values, attention_mask) -> torch.Tensor:
         if attention_mask is None:
@@ -305,7 +310,7 @@ class PoseEncoderForCTC(PoseEncoderPreTrainedModel):
     def __init__(self, config: PoseEncoderConfig):
         super().__init__(config)
         if config.vocab_size is None:
-            raise ValueError("a CTC head expects config.vocab_size, found None; set it to the number of glosses + blank")
+            raise ValueError("a CTC head expects config.vocab_size, found None; set it to the glosses and a blank")
         self.encoder = PoseEncoderModel(config)
         self.dropout = nn.Dropout(config.dropout)
         self.ctc_head = nn.Linear(config.hidden_size, config.vocab_size)

@@ -77,7 +77,11 @@ class SignToTextPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flex_attn = True
     _supports_flash_attn = True
-    _can_compile_fullgraph = True
+
+    def save_pretrained(self, *args, **kwargs):
+        # both Auto classes load the generating class, also where slt_hf is not installed
+        self.config.auto_map = {"AutoModel": "modeling_sign_to_text.SignToTextForConditionalGeneration"}
+        super().save_pretrained(*args, **kwargs)
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -102,9 +106,10 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         self.text_model = AutoModelForSeq2SeqLM.from_config(config.text_config) if text_model is None else text_model
         config.encoder_config, config.text_config = self.encoder.config, self.text_model.config
         self.main_input_name = self.encoder.main_input_name
-        self.projector = SignProjector(self.encoder.config.hidden_size, text_width(self.text_model, config.text_encoder))
+        sign_width = config.encoder_config.hidden_size
+        self.projector = SignProjector(sign_width, text_width(self.text_model, config.text_encoder))
         if config.ctc_vocab_size is not None:
-            self.ctc_head = nn.Linear(self.encoder.config.hidden_size, config.ctc_vocab_size)
+            self.ctc_head = nn.Linear(sign_width, config.ctc_vocab_size)
         self.post_init()
         self.generation_config = text_generation_config(self.text_model)
         if not config.text_head_tied and head_is_tied(self.text_model):
@@ -196,8 +201,8 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
             prompt_attention_mask: (B, P).
         """
         signs = self.encode_signs(pose_values, attention_mask, **kwargs)
-        features, mask = self.projector(signs.last_hidden_state.to(self.projector.linear.weight.dtype)), signs_mask(signs)
-        states, states_mask = signs.last_hidden_state, mask
+        states, states_mask = signs.last_hidden_state, encoder_mask(signs)
+        features, mask = self.projector(states.to(self.projector.linear.weight.dtype)), states_mask
         if prompt_input_ids is not None:
             features, mask = self._prepend_prompt(features, mask, prompt_input_ids, prompt_attention_mask)
         if self.config.text_encoder == "use":
@@ -306,27 +311,26 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
 
 
 def build_encoder(config):
-    """A fresh encoder: ours by class, since beside a checkpoint on the Hub it is in no mapping; others by `AutoModel`."""
+    """A fresh encoder: ours by class, since beside a checkpoint on the Hub no mapping has it; others by `AutoModel`."""
     if config.model_type == PoseEncoderModel.config_class.model_type:
         return PoseEncoderModel._from_config(config)
     return AutoModel.from_config(config)
 
 
-def load_encoder(encoder, kwargs: dict):
-    """A model, a config, or a name or folder -> an encoder model."""
-    if isinstance(encoder, PreTrainedModel):
-        # a classifier's or CTC model's own encoder; anything else is an encoder itself
-        return encoder.base_model
+def load_encoder(encoder, kwargs: dict) -> PreTrainedModel:
+    """A model, a config (fresh weights), or a name or folder -> an encoder; of a model with a head, its encoder."""
     if isinstance(encoder, PreTrainedConfig):
         return build_encoder(encoder)
+    if isinstance(encoder, PreTrainedModel):
+        return encoder.base_model
     config = AutoConfig.from_pretrained(encoder, **kwargs)
     if config.model_type == PoseEncoderModel.config_class.model_type:
         return PoseEncoderModel.from_pretrained(encoder, **kwargs)
-    return AutoModel.from_pretrained(encoder, **kwargs)
+    return AutoModel.from_pretrained(encoder, **kwargs).base_model
 
 
 def text_width(text_model, text_encoder: str) -> int:
-    """Width of what the projector must produce: token embeddings for the text encoder, or its output for the decoder."""
+    """What the projector must produce: token embeddings for the text encoder, or its output for the decoder."""
     if text_encoder == "use":
         return text_model.get_input_embeddings().weight.shape[1]
     return text_model.get_encoder().config.hidden_size
@@ -338,7 +342,7 @@ def head_is_tied(text_model) -> bool:
     return head is not None and head.weight is text_model.get_input_embeddings().weight
 
 
-def signs_mask(signs) -> torch.Tensor:
+def encoder_mask(signs) -> torch.Tensor:
     """The encoder's own mask (B, S), or all ones where it has none (video models with a fixed number of patches)."""
     mask = signs.get("attention_mask")
     return torch.ones(signs[0].shape[:2], dtype=torch.long, device=signs[0].device) if mask is None else mask

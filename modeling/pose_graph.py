@@ -28,20 +28,21 @@ def velocities(points: torch.Tensor, present: torch.Tensor, previous: tuple[torc
     return (points - before) * (present & seen_before).unsqueeze(-1)
 
 
-def local_frame(points: torch.Tensor, present: torch.Tensor, anchor: int) -> torch.Tensor:
+def local_frame(points: torch.Tensor, present: torch.Tensor, anchor: int | None) -> torch.Tensor:
     """A part in its own frame: origin at its anchor (the wrist), mean distance from it one.
 
-    Where the anchor is missing, the mean of what is seen is the origin. Each frame is computed from itself alone.
+    Without an anchor, or where it is missing, the mean of what is seen is the origin. Frames are independent.
 
     Args:
         points: (B, T, V, D), zero where missing.
         present: (B, T, V), boolean.
-        anchor: position of the anchor within the part.
+        anchor: place of the anchor within the part.
     """
     weight = present.unsqueeze(-1).to(points.dtype)
     count = weight.sum(dim=-2, keepdim=True).clamp(min=1)
-    mean = points.sum(dim=-2, keepdim=True) / count
-    origin = torch.where(present[..., anchor, None, None], points[..., anchor : anchor + 1, :], mean)
+    origin = points.sum(dim=-2, keepdim=True) / count
+    if anchor is not None:
+        origin = torch.where(present[..., anchor, None, None], points[..., anchor : anchor + 1, :], origin)
     offsets = (points - origin) * weight
     distance = offsets.square().sum(dim=-1, keepdim=True).sqrt().sum(dim=-2, keepdim=True) / count
     return offsets / distance.clamp(min=SMALLEST_PART)
@@ -129,7 +130,7 @@ class FrameEncoder(nn.Module):
         self.mirrored = {n: o for n, o in config.mirrored_parts.items() if n in self.parts and o in self.parts}
         self.num_positions = config.num_positions
         self.velocity_scale = float(config.fps) * SECONDS_PER_VELOCITY
-        self.anchors = {n: config.parts[n].index(config.anchors.get(n, config.parts[n][0])) for n in self.parts}
+        self.anchors = {n: config.parts[n].index(config.anchors[n]) for n in self.parts if n in config.anchors}
         self.indices = {n: list(config.parts[n]) for n in self.parts}
         self.encoders = nn.ModuleDict(
             {n: PartEncoder(config, len(self.indices[n]), self._edges(n, config)) for n in self._owners()}
@@ -186,7 +187,7 @@ class FrameEncoder(nn.Module):
     def _encode_part(self, name, points, motion, confidence, present) -> torch.Tensor:
         indices = getattr(self, f"{name}_indices")
         part, seen = points.index_select(2, indices), present.index_select(2, indices)
-        local = local_frame(part, seen, self.anchors[name])
+        local = local_frame(part, seen, self.anchors.get(name))
         weight = confidence.index_select(2, indices).unsqueeze(-1)
         features = torch.cat([part, local, motion.index_select(2, indices), weight], dim=-1)
         if name in self.mirrored:

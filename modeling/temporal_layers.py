@@ -51,7 +51,7 @@ def into_blocks(hidden: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def with_neighbours(blocks: torch.Tensor, before: bool, after: bool) -> torch.Tensor:
-    """(B, N, W, ...) -> (B, N, (before + 1 + after) W, ...): each block joined with those beside it, zeros at the ends."""
+    """Each block joined with those beside it, zeros at the ends: (B, N, W, ...) -> (B, N, (before + 1 + after) W, ...)."""
     edge = [0, 0] * (blocks.ndim - 2)
     parts = [blocks]
     if before:
@@ -85,7 +85,8 @@ class WindowedAttention(nn.Module):
         heads = self.qkv_proj(hidden).unflatten(-1, (3, self.num_heads, self.head_dim))
         query, key, value = heads.unbind(2)  # (B, S, H, D/H)
         if state is None:
-            query, key, value = (self._blocks(x, window, keys) for x, keys in zip((query, key, value), (0, 1, 1)))
+            query = self._blocks(query, window)
+            key, value = self._blocks(key, window, with_context=True), self._blocks(value, window, with_context=True)
             kept = None
         else:
             query = query.transpose(1, 2)
@@ -96,10 +97,10 @@ class WindowedAttention(nn.Module):
         output = output.reshape(hidden.shape[0], -1, hidden.shape[2])[:, : hidden.shape[1]]
         return self.o_proj(output), weights, kept
 
-    def _blocks(self, hidden, window, keys: int) -> torch.Tensor:
-        """(B, S, H, D/H) -> (B N, H, W or the window's width, D/H)"""
+    def _blocks(self, hidden, window, with_context: bool = False) -> torch.Tensor:
+        """(B, S, H, D/H) -> (B N, H, W or, with context, the window's width, D/H)"""
         blocks = into_blocks(hidden, window.size)
-        if keys:
+        if with_context:
             blocks = with_neighbours(blocks, window.before, window.after)
         return blocks.flatten(0, 1).transpose(1, 2)
 
