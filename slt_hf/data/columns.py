@@ -1,4 +1,4 @@
-"""From the cells of one manifest row to a Sample: names, units and types of columns, and what is said when they do not fit."""
+"""From the cells of one manifest row to a Sample: names, units and types of columns, and what is said of misfits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from slt_hf.data.sample import FIELDS, Sample, split_name
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 
-# Other people's names for our columns. `signal` and its neighbours are multimodalhugs' (times in milliseconds, 0 to 0 is the
+# Other people's names for our columns. `signal` and its neighbours are multimodalhugs' (times in milliseconds, 0 to 0
+# is the
 # whole clip); what a path column holds, poses or video, goes by the ending.
 ALIASES = {
     "signal": "path",
@@ -130,12 +131,18 @@ def canonical_columns(columns: tuple[str, ...]) -> dict[str, str]:
     for edge in ("start", "end"):
         found = [column for column in columns if column in {f"{edge}_{unit}" for unit in TIME_UNITS}]
         if edge in columns and not found:
-            raise CellError(edge, "a unit in the name of a time column", edge, f"call it {edge}_ms, {edge}_s or {edge}_frame")
+            raise CellError(
+                edge, "a unit in the name of a time column", edge, f"call it {edge}_ms, {edge}_s or {edge}_frame"
+            )
         if len(found) > 1:
             raise CellError(found[1], f"one unit for {edge}", ", ".join(found), "remove all but one of them")
     mapping = {column: column for column in columns if column in FIELDS or column == "path" or _is_time(column)}
     for column in columns:
-        if column in ALIASES and ALIASES[column] not in mapping.values() and not (ALIASES[column] == "path" and "pose" in columns):
+        if (
+            column in ALIASES
+            and ALIASES[column] not in mapping.values()
+            and not (ALIASES[column] == "path" and "pose" in columns)
+        ):
             mapping[column] = ALIASES[column]
     return mapping
 
@@ -190,14 +197,16 @@ def _name_media(values: dict[str, Any], extras: dict[str, Any]) -> None:
 
 
 def _convert_times(values: dict[str, Any]) -> None:
-    """Bring start_s and start_frame to milliseconds. Frames count from 0 and the end frame is the first one left out."""
+    """Bring start_s and start_frame to milliseconds. Frames count from 0; the end frame is the first one left out."""
     for edge in ("start", "end"):
         seconds, frame = values.pop(f"{edge}_s", None), values.pop(f"{edge}_frame", None)
         if seconds is not None:
             values[f"{edge}_ms"] = seconds * 1000
         if frame is not None:
             if values.get("fps") is None:
-                raise CellError("fps", f"the frame rate that {edge}_frame counts in", None, "add a column fps, or give times in ms")
+                raise CellError(
+                    "fps", f"the frame rate that {edge}_frame counts in", None, "add a column fps, or give times in ms"
+                )
             values[f"{edge}_ms"] = frame * 1000 / values["fps"]
 
 
@@ -208,4 +217,6 @@ def _check_whole(values: Mapping[str, Any]) -> None:
         raise CellError("pose", "a path in the column pose or video", None, "name the file of the clip")
     start, end = values.get("start_ms"), values.get("end_ms")
     if end is not None and end <= (start or 0):
-        raise CellError("end_ms", f"an end after the start at {start or 0:g} ms", end, "correct the row, or pass --skip-invalid")
+        raise CellError(
+            "end_ms", f"an end after the start at {start or 0:g} ms", end, "correct the row, or pass --skip-invalid"
+        )

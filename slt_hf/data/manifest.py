@@ -17,6 +17,7 @@ __all__ = ["ManifestReport", "Sample", "check_manifest", "leaks", "read_manifest
 
 logger = logging.getLogger(__name__)
 SHOWN = 20  # problems listed before "and N more"
+NOTES_SHOWN = 5  # the same for each kind of note
 
 
 @dataclass
@@ -89,7 +90,9 @@ def check_manifest(path: str | Path, *, check_files: bool = True, encoding: str 
 
 def _check_id(sample: Sample, first_row: dict[str, int]) -> None:
     if sample.id in first_row:
-        raise CellError("id", f"a name used once (row {first_row[sample.id]} has it too)", sample.id, "rename or remove one of them")
+        raise CellError(
+            "id", f"a name used once (row {first_row[sample.id]} has it too)", sample.id, "rename or remove one of them"
+        )
 
 
 def _resolve(sample: Sample, folder: Path, check_files: bool) -> None:
@@ -122,16 +125,18 @@ def leaks(samples: Iterable[Sample]) -> list[str]:
             if (value := getattr(sample, name)) is not None and sample.split is not None:
                 rows[value][sample.split] += 1
         shared = {value: splits for value, splits in rows.items() if len(splits) > 1}
-        notes += [_leak(name, value, splits) for value, splits in list(shared.items())[:SHOWN]]
-        if len(shared) > SHOWN:
-            notes.append(f"and {len(shared) - SHOWN} more, found in several splits by their {name}")
+        notes += [_leak(name, value, splits) for value, splits in list(shared.items())[:NOTES_SHOWN]]
+        if len(shared) > NOTES_SHOWN:
+            notes.append(f"and {len(shared) - NOTES_SHOWN} more, found in several splits by their {name}")
     return notes + _twins(samples)
 
 
 def _leak(name: str, value: str, splits: Counter[str]) -> str:
     counts = ", ".join(f"{split} ({count} rows)" for split, count in sorted(splits.items()))
     what = "signer" if name == "signer" else "source video"
-    return f"column {name}: expected each {what} in one split, found {value!r} in {counts}; move its rows into one split"
+    return (
+        f"column {name}: expected each {what} in one split, found {value!r} in {counts}; move its rows into one split"
+    )
 
 
 def _twins(samples: list[Sample]) -> list[str]:
@@ -142,9 +147,11 @@ def _twins(samples: list[Sample]) -> list[str]:
     notes = [
         f"column id: expected each clip once, found the same clip as {', '.join(sample.id for sample in group[:4])} "
         f"({', '.join(sorted({sample.split or 'no split' for sample in group}))}); remove all but one"
-        for group in twins[:SHOWN]
+        for group in twins[:NOTES_SHOWN]
     ]
-    return notes + ([f"and {len(twins) - SHOWN} more clips under several names"] if len(twins) > SHOWN else [])
+    return notes + (
+        [f"and {len(twins) - NOTES_SHOWN} more clips under several names"] if len(twins) > NOTES_SHOWN else []
+    )
 
 
 def summary(messages: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Tables as people have them: CSV, TSV, `|`-separated, JSONL and Parquet, read strictly and with errors that name file and row."""
+"""Tables as people have them: CSV, TSV, `|`-separated, JSONL, Parquet; read strictly, errors name file and row."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def read_table(path: str | Path, encoding: str = "utf-8") -> Table:
     """
     path = Path(path)
     if not path.is_file():
-        raise ManifestError(f"{path}: expected a file, found {'a folder' if path.is_dir() else 'nothing'}; check the path")
+        raise ManifestError(
+            f"{path}: expected a file, found {'a folder' if path.is_dir() else 'nothing'}; check the path"
+        )
     if path.suffix == ".parquet":
         return _read_parquet(path)
     text = read_text(path, encoding)
@@ -58,7 +60,8 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ManifestError(
-            f"{path.name}: expected {encoding} text, found byte 0x{content[error.start]:02x} in line {line}, as latin-1 or "
+            f"{path.name}: expected {encoding} text, found byte 0x{content[error.start]:02x} in line {line}, "
+            f"as latin-1 or "
             f"cp1252 would have it; convert the file (iconv -f latin1 -t utf-8) or name its encoding"
         ) from None
 
@@ -69,7 +72,8 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise ManifestError(
-            f"{path.name}: expected JSON, found damage in line {error.lineno}, column {error.colno} ({error.msg}); fetch it again"
+            f"{path.name}: expected JSON, found damage in line {error.lineno}, column {error.colno} "
+            f"({error.msg}); fetch it again"
         ) from None
 
 
@@ -92,10 +96,13 @@ def _read_jsonl(path: Path, text: str) -> Table:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ManifestError(f"line {line_number} of {path.name}: expected a JSON object, found damage ({error.msg})") from None
+            raise ManifestError(
+                f"line {line_number} of {path.name}: expected a JSON object, found damage ({error.msg})"
+            ) from None
         if not isinstance(row, dict):
             raise ManifestError(
-                f"line {line_number} of {path.name}: expected a JSON object, found {type(row).__name__}; write one object a line"
+                f"line {line_number} of {path.name}: expected a JSON object, found {type(row).__name__}; "
+                f"write one object a line"
             )
         rows.append(row)
         columns.update(dict.fromkeys(row))
@@ -131,7 +138,8 @@ def _read_delimited(path: Path, text: str) -> Table:
 def _named(name: str, row: int, line: int, columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
     if len(cells) != len(columns):
         raise ManifestError(
-            f"row {row} of {name} (line {line}): expected {len(columns)} cells ({', '.join(columns)}), found {len(cells)}; "
+            f"row {row} of {name} (line {line}): expected {len(columns)} cells ({', '.join(columns)}), found "
+            f"{len(cells)}; "
             f"quote cells that hold the delimiter"
         )
     return dict(zip(columns, cells, strict=True))
@@ -145,7 +153,9 @@ def write_table(rows: Iterable[Mapping[str, Any]], path: str | Path, columns: Se
     """
     path, rows = Path(path), list(rows)
     if path.suffix not in ENDINGS:
-        raise ManifestError(f"{path}: expected an ending among {', '.join(ENDINGS)}, found {path.suffix!r}; rename the output")
+        raise ManifestError(
+            f"{path}: expected an ending among {', '.join(ENDINGS)}, found {path.suffix!r}; rename the output"
+        )
     columns = list(columns) if columns is not None else list(dict.fromkeys(key for row in rows for key in row))
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":

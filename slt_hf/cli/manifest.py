@@ -1,0 +1,63 @@
+"""`slt-hf manifest`: a corpus' own annotations as rows of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def manifest(
+    corpus: Annotated[
+        str, typer.Argument(help="wlasl, asl_citizen, isign, how2sign, phoenix14t, msasl, include or manifest")
+    ],
+    annotations: Annotated[Path, typer.Argument(help="annotation file of the corpus, or the folder that holds it")],
+    output: Annotated[Path, typer.Option(help="rows to write; the ending says how: .jsonl, .csv, .tsv or .parquet")],
+    config: Annotated[str | None, typer.Option(help="subset, such as wlasl100; the whole file by default")] = None,
+    glossary: Annotated[str | None, typer.Option(help="keep these signs only: everyday, or a file of words")] = None,
+    media_dir: Annotated[Path | None, typer.Option(help="name the media found here, and fit times to them")] = None,
+    skip_invalid: Annotated[
+        bool, typer.Option(help="leave out rows that contradict themselves, with a warning each")
+    ] = False,
+) -> None:
+    """Turn a corpus' annotation file or folder into manifest rows, without needing the media."""
+    import sys
+
+    from slt_hf.data.corpora import get_corpus
+    from slt_hf.data.glossary import keep_glossary
+    from slt_hf.data.manifest import summary, write_manifest
+    from slt_hf.errors import CorpusError
+
+    source = get_corpus(corpus)
+    found = source.read(annotations, config)
+    if found.problems and not skip_invalid:
+        raise CorpusError(f"{summary(found.problems)}; correct the rows, or pass --skip-invalid")
+    for message in found.problems + found.notes:
+        print(f"slt-hf: {message}", file=sys.stderr)
+    samples = keep_glossary(found.samples, glossary) if glossary else found.samples
+    if media_dir is not None:
+        located = sum(source.locate(sample, media_dir.absolute()) for sample in samples)
+        print(f"media: {located} of {len(samples)} found in {media_dir}")
+    write_manifest(samples, output)
+    print(_counts(source.title, samples, output, len(found.problems)))
+    print(f"licence: {source.licence} ({source.homepage})")
+
+
+def _counts(title: str, samples: list, output: Path, skipped: int) -> str:
+    """How many rows, by split, and of how many glosses and signers."""
+    from collections import Counter
+
+    splits = Counter(sample.split or "no split" for sample in samples)
+    parts = [f"{count} {split}" for split, count in splits.most_common()]
+    parts += [
+        f"{len(values)} {name}"
+        for name, values in (
+            ("glosses", {sample.gloss for sample in samples} - {None}),
+            ("signers", {sample.signer for sample in samples} - {None}),
+            ("source videos", {sample.source for sample in samples} - {None}),
+        )
+        if values
+    ]
+    left_out = f", {skipped} left out" if skipped else ""
+    return f"{title}: {len(samples)} rows in {output} ({', '.join(parts)}){left_out}"
