@@ -68,7 +68,9 @@ def _register(module: ModuleType) -> None:
 class _Watcher(MetaPathFinder):
     """Registers our classes right after an Auto module of transformers has been executed."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         spec = PathFinder.find_spec(fullname, path, target) if fullname in _AUTO else None
         if spec is None or spec.loader is None:
             return None

@@ -63,7 +63,9 @@ def _mediapipe_hand(side: str) -> dict[str, str]:
     names = {point.upper(): f"{side}_hand_{point}" for point in HAND_POINTS}
     fingers = ("index", "middle", "ring")  # MediaPipe writes INDEX_FINGER_TIP but PINKY_TIP
     return names | {
-        point.upper().replace("_", "_FINGER_", 1): f"{side}_hand_{point}" for point in HAND_POINTS if point.startswith(fingers)
+        point.upper().replace("_", "_FINGER_", 1): f"{side}_hand_{point}"
+        for point in HAND_POINTS
+        if point.startswith(fingers)
     }
 
 
@@ -127,8 +129,16 @@ def recognise(components: Sequence[Component]) -> tuple[LandmarkLayout, tuple[in
 
 def _unknown_message(components: Sequence[Component], names: Sequence[str | None]) -> str:
     listing = ", ".join(f"{name[:40]}:{len(points)}" for name, points in components[:8]) or "no components"
-    unknown = [point for point, name in zip((p for _, points in components for p in points), names, strict=True) if name is None]
-    what = f"{len(unknown)} of {len(names)} points have unknown names (first: {unknown[0][:40]!r})" if unknown else "no layout holds them all"
+    unknown = [
+        point
+        for point, name in zip((p for _, points in components for p in points), names, strict=True)
+        if name is None
+    ]
+    what = (
+        f"{len(unknown)} of {len(names)} points have unknown names (first: {unknown[0][:40]!r})"
+        if unknown
+        else "no layout holds them all"
+    )
     return (
         f"expected the components of a known layout ({', '.join(sorted(LAYOUTS))}); found {listing}, {what}. "
         "Extract the poses with a known extractor, or convert the points to a known layout first"
@@ -140,7 +150,13 @@ def _mediapipe_point(name: str) -> str:
     return name.upper().replace("_", "_FINGER_", 1) if finger in ("index", "middle", "ring") else name.upper()
 
 
-_PART_COMPONENTS = {"body": "BODY", "face": "FACE", "left_hand": "LEFT_HAND", "right_hand": "RIGHT_HAND", "world": "WORLD"}
+_PART_COMPONENTS = {
+    "body": "BODY",
+    "face": "FACE",
+    "left_hand": "LEFT_HAND",
+    "right_hand": "RIGHT_HAND",
+    "world": "WORLD",
+}
 _MEDIAPIPE_COMPONENTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "body": ("POSE_LANDMARKS", str.upper),
     "face": ("FACE_LANDMARKS", lambda name: name.removeprefix("face_mesh_")),
@@ -160,14 +176,20 @@ def components_of(layout: LandmarkLayout) -> list[Component]:
             runs.append((part, []))
         runs[-1][1].append(point)
     if layout.name.startswith(("holistic", "islr", "hands")):
-        return [(_MEDIAPIPE_COMPONENTS[part][0], tuple(map(_MEDIAPIPE_COMPONENTS[part][1], points))) for part, points in runs]
+        return [
+            (_MEDIAPIPE_COMPONENTS[part][0], tuple(map(_MEDIAPIPE_COMPONENTS[part][1], points)))
+            for part, points in runs
+        ]
     if layout.name == "openpose_137":
         names = (_OPENPOSE_BODY, _OPENPOSE_FACE, _OPENPOSE_HAND, _OPENPOSE_HAND)
         return list(zip(_OPENPOSE_COMPONENTS, names, strict=True))
     if layout.name == "coco_wholebody_133":
         numbered = {"face": "face-", "left_hand": "hand_", "right_hand": "hand_"}
         return [
-            (_PART_COMPONENTS[part], tuple(f"{numbered[part]}{i}" for i in range(len(points))) if part in numbered else tuple(points))
+            (
+                _PART_COMPONENTS[part],
+                tuple(f"{numbered[part]}{i}" for i in range(len(points))) if part in numbered else tuple(points),
+            )
             for part, points in runs
         ]
     return [(_PART_COMPONENTS[part], tuple(points)) for part, points in runs]

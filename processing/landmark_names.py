@@ -90,119 +90,30 @@ BROWS = (
 MESH_LOOPS = (FACE_OVAL, OUTER_LIPS, INNER_LIPS, RIGHT_EYE, LEFT_EYE, RIGHT_IRIS, LEFT_IRIS)
 MESH_CONTOUR_128 = tuple(sorted({*FACE_OVAL, *OUTER_LIPS, *INNER_LIPS, *RIGHT_EYE, *LEFT_EYE, *sum(BROWS, ())}))
 
-# Mesh points on the face's plane of symmetry. The mesh is numbered so that its left half repeats the order of its right
-# half (canonical face model), which gives the mirror of all other points.
-MESH_MIDLINE = (
-    0, 1, 2, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 94, 151, 152, 164, 168, 175, 195, 197, 199, 200,
+# Orders as their authors' code has them. Isharah (gufranSabri/Pose86K-CSLR-Isharah, utils/datasetv2.py): outer lips, sorted.
+ISHARAH_LIPS = (0, 17, 37, 39, 40, 61, 84, 91, 146, 181, 185, 267, 269, 270, 291, 314, 321, 375, 405)
+# hoyso48's solution of the Google isolated sign recognition competition: POINT_LANDMARKS.
+ISLR_LIPS = (
+    0, 61, 185, 40, 39, 37, 267, 269, 270, 409, 291, 146, 91, 181, 84, 17, 314, 405, 321, 375, 78, 191, 80, 81, 82, 13, 312,
+    311, 310, 415, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308,
+)  # fmt: skip
+ISLR_NOSE_EYES = (
+    1, 2, 98, 327, 33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173, 263, 249, 390, 373, 374, 380,
+    381, 382, 362, 466, 388, 387, 386, 385, 384, 398,
+)  # fmt: skip
+# T5_for_SLT (zeleznyt/T5_for_SLT, utils/keypoint_dataset.py) and JSALT 2024: 37 points of the refined face mesh.
+T5_SLT_FACE = (
+    0, 4, 13, 14, 17, 33, 39, 46, 52, 55, 61, 64, 81, 93, 133, 151, 152, 159, 172, 178, 181, 263, 269, 276, 282, 285, 291, 294,
+    311, 323, 362, 386, 397, 402, 405, 468, 473,
 )  # fmt: skip
 
-# Mesh point for each of the 68 iBUG points: the contour points in common use for this, kept mirror symmetric.
-IBUG_TO_MESH = (
-    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,  # jaw
-    70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # brows
-    168, 197, 5, 4, 98, 97, 2, 326, 327,  # nose
-    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # eyes
-    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87,  # lips
-)  # fmt: skip
+HANDS_42 = LEFT_HAND_21 + RIGHT_HAND_21
+UPPER_BODY_11 = BODY_17[:11]
+SIGNING_FACE_32 = face_68((*range(0, 17, 2), 17, 19, 21, 22, 24, 26, 30, *range(48, 60), 60, 62, 64, 66))
 
 
-def _mesh_mirror() -> tuple[int, ...]:
-    right = [index for index in range(248) if index not in MESH_MIDLINE]
-    mirror = list(range(478))
-    for ours, theirs in zip(right, range(248, 468), strict=True):
-        mirror[ours], mirror[theirs] = theirs, ours
-    # Irises: centre with centre; the ring runs to the image's right, up, left, down in both, so its sides swap.
-    for ours, theirs in ((468, 473), (469, 476), (470, 475), (471, 474), (472, 477)):
-        mirror[ours], mirror[theirs] = theirs, ours
-    return tuple(mirror)
-
-
-def _ibug_mirror() -> tuple[int, ...]:
-    sums = ((range(0, 17), 16), (range(17, 27), 43), (range(31, 36), 66), (range(48, 55), 102), (range(55, 60), 114),
-            (range(60, 65), 124), (range(65, 68), 132))  # fmt: skip
-    mirror = list(range(68))
-    for indices, total in sums:
-        for index in indices:
-            mirror[index] = total - index
-    for ours, theirs in ((36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)):
-        mirror[ours], mirror[theirs] = theirs, ours
-    return tuple(mirror)
-
-
-MESH_MIRROR = _mesh_mirror()
-IBUG_MIRROR = _ibug_mirror()
-
-
-def mirrored_name(name: str) -> str:
-    """Name of the landmark on the other side of the body; its own for points on the midline."""
-    if name.startswith("face_mesh_"):
-        return f"face_mesh_{MESH_MIRROR[int(name[10:])]}"
-    if name.startswith("face_68_"):
-        return f"face_68_{IBUG_MIRROR[int(name[8:])]}"
-    return "_".join({"left": "right", "right": "left"}.get(word, word) for word in name.split("_"))
-
-
-def _counterparts() -> dict[str, tuple[tuple[str, ...], ...]]:
-    table: dict[str, list[tuple[str, ...]]] = {}
-
-    def add(name: str, *sources: str) -> None:
-        table.setdefault(name, []).append(sources)
-
-    for index, mesh_index in enumerate(IBUG_TO_MESH):
-        add(f"face_68_{index}", f"face_mesh_{mesh_index}")
-        add(f"face_mesh_{mesh_index}", f"face_68_{index}")
-    add("nose", "face_mesh_4")
-    add("nose", "face_68_30")
-    add("neck", "left_shoulder", "right_shoulder")
-    add("mid_hip", "left_hip", "right_hip")
-    eyes = {"left": ((362, 263), (42, 45), 473, 291, 54), "right": ((133, 33), (39, 36), 468, 61, 48)}
-    for side, (mesh_corners, ibug_corners, iris, mesh_mouth, ibug_mouth) in eyes.items():
-        add(f"{side}_eye", *mesh(mesh_corners))
-        add(f"{side}_eye", *face_68(ibug_corners))
-        for place, mesh_index, ibug_index in zip(("inner", "outer"), mesh_corners, ibug_corners, strict=True):
-            add(f"{side}_eye_{place}", f"face_mesh_{mesh_index}")
-            add(f"{side}_eye_{place}", f"face_68_{ibug_index}")
-        add(f"{side}_pupil", f"face_mesh_{iris}")
-        add(f"face_mesh_{iris}", f"{side}_pupil")
-        add(f"mouth_{side}", f"face_mesh_{mesh_mouth}")
-        add(f"mouth_{side}", f"face_68_{ibug_mouth}")
-        add(f"{side}_wrist", f"{side}_hand_wrist")
-        add(f"{side}_hand_wrist", f"{side}_wrist")
-        add(f"{side}_index", f"{side}_hand_index_mcp")  # MediaPipe: "index knuckle #1"
-        add(f"{side}_pinky", f"{side}_hand_pinky_mcp")
-        add(f"{side}_foot_index", f"{side}_big_toe")
-        add(f"{side}_big_toe", f"{side}_foot_index")
-    return {name: tuple(sources) for name, sources in table.items()}
-
-
-COUNTERPARTS = _counterparts()
-"""For a landmark that a layout lacks: landmarks whose mean stands at the same place, best first."""
-
-
-def _chains() -> tuple[tuple[str, ...], ...]:
-    chains: list[tuple[str, ...]] = [("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"), ("mouth_left", "mouth_right")]
-    for side in SIDES:
-        chains += [
-            ("nose", "neck", f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist", f"{side}_hand_wrist"),
-            ("nose", f"{side}_eye_inner", f"{side}_eye", f"{side}_eye_outer", f"{side}_ear"),
-            (f"{side}_shoulder", f"{side}_hip", f"{side}_knee", f"{side}_ankle", f"{side}_heel"),
-            ("neck", "mid_hip", f"{side}_hip"),
-            (f"{side}_ankle", f"{side}_big_toe", f"{side}_small_toe"),
-            (f"{side}_heel", f"{side}_foot_index"),
-            (f"{side}_wrist", f"{side}_thumb"),
-            (f"{side}_wrist", f"{side}_index", f"{side}_pinky"),
-        ]
-    chains += [tuple(f"world_{name}" for name in chain) for chain in chains]
-    for side in SIDES:
-        for finger in ("thumb", "index", "middle", "ring", "pinky"):
-            joints = tuple(point for point in HAND_POINTS if point.startswith(finger))
-            chains.append(tuple(f"{side}_hand_{point}" for point in ("wrist", *joints)))
-    chains += [mesh(loop + loop[:1]) for loop in MESH_LOOPS] + [mesh(brow) for brow in BROWS]
-    chains += [face_68(range(17)), face_68(range(17, 22)), face_68(range(22, 27)), face_68(range(27, 31)), face_68(range(31, 36))]
-    for loop in (range(36, 42), range(42, 48), range(48, 60), range(60, 68)):
-        chains.append(face_68((*loop, loop[0])))
-    return tuple(chains)
-
-
-CHAINS = _chains()
-"""Walks along the skeleton. A layout that lacks a point of a walk links its neighbours."""
+def finger_ends(side: str) -> tuple[str, ...]:
+    joints = ("wrist", "thumb_tip") + tuple(
+        f"{finger}_{joint}" for finger in ("index", "middle", "ring", "pinky") for joint in ("mcp", "tip")
+    )
+    return tuple(f"{side}_hand_{joint}" for joint in joints)

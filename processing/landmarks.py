@@ -10,131 +10,115 @@ Needs numpy only.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container
 from functools import lru_cache
 
 import numpy as np
 
+from .landmark_layout import LandmarkLayout, make_layout, part_of
 from .landmark_names import (
     BODY_17,
     BODY_18,
     BODY_25,
     BODY_33,
     BODY_135,
-    CHAINS,
-    COUNTERPARTS,
     FEET_6,
+    HANDS_42,
+    ISHARAH_LIPS,
+    ISLR_LIPS,
+    ISLR_NOSE_EYES,
     LEFT_HAND_21,
     MESH_CONTOUR_128,
     PUPILS,
     RIGHT_HAND_21,
+    SIGNING_FACE_32,
+    T5_SLT_FACE,
+    UPPER_BODY_11,
     WORLD_33,
     face_68,
+    finger_ends,
     mesh,
-    mirrored_name,
 )
+from .landmark_relations import COUNTERPARTS
 from .pose_errors import LandmarkError
 
 # T frames, V landmarks, C coordinates
 
-
-@dataclass(frozen=True)
-class LandmarkLayout:
-    """One way to list landmarks.
-
-    Attributes:
-        name: for example "holistic_543".
-        points: canonical landmark names in order, V of them.
-        parts: indices of "body", "left_hand", "right_hand", "face", "world"; an absent part has no key.
-        mirror: index of each point's partner on the other side; its own on the midline, or where the layout lacks the partner.
-        edges: index pairs along the skeleton.
-        num_axes: coordinates its extractors write: 3 (x, y, z) for MediaPipe, 2 for most others. An array with one
-            coordinate more carries the confidence in the last place.
-        description: where the layout comes from.
-    """
-
-    name: str
-    points: tuple[str, ...]
-    parts: dict[str, tuple[int, ...]]
-    mirror: tuple[int, ...]
-    edges: tuple[tuple[int, int], ...]
-    num_axes: int = 3
-    description: str = ""
-
-    @property
-    def num_points(self) -> int:
-        return len(self.points)
-
-    def index(self, name: str) -> int | None:
-        """Place of a landmark, or None where the layout lacks it."""
-        return self.points.index(name) if name in self.points else None
-
-
-def part_of(name: str) -> str:
-    """The part a canonical landmark name belongs to."""
-    if name.startswith(("face_", "left_pupil", "right_pupil")):
-        return "face"
-    if name.startswith(("left_hand_", "right_hand_")):
-        return name[: name.index("_hand_") + 5]
-    return "world" if name.startswith("world_") else "body"
-
-
-def _edges(points: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    places = {name: index for index, name in enumerate(points)}
-    edges: dict[tuple[int, int], None] = {}
-    for chain in CHAINS:
-        walk = [places[name] for name in chain if name in places]
-        for start, end in zip(walk, walk[1:], strict=False):
-            if start != end and (end, start) not in edges:
-                edges[start, end] = None
-    return tuple(edges)
-
-
-def make_layout(name: str, points: Iterable[str], num_axes: int = 3, description: str = "") -> LandmarkLayout:
-    """A layout from canonical landmark names in order; parts, mirror and edges follow from the names."""
-    points = tuple(points)
-    places = {point: index for index, point in enumerate(points)}
-    if len(places) != len(points):
-        raise LandmarkError(f"layout {name}: expected distinct landmark names, found a name twice; name each point once")
-    parts: dict[str, list[int]] = {}
-    for index, point in enumerate(points):
-        parts.setdefault(part_of(point), []).append(index)
-    mirror = tuple(places.get(mirrored_name(point), index) for index, point in enumerate(points))
-    frozen_parts = {part: tuple(indices) for part, indices in parts.items()}
-    return LandmarkLayout(name, points, frozen_parts, mirror, _edges(points), num_axes, description)
-
-
-def _finger_ends(side: str) -> tuple[str, ...]:
-    joints = ("wrist", "thumb_tip") + tuple(f"{finger}_{joint}" for finger in ("index", "middle", "ring", "pinky") for joint in ("mcp", "tip"))
-    return tuple(f"{side}_hand_{joint}" for joint in joints)
-
-
-HANDS_42 = LEFT_HAND_21 + RIGHT_HAND_21
-_UPPER_BODY_11 = BODY_17[:11]
-_SIGNING_FACE_32 = face_68((*range(0, 17, 2), 17, 19, 21, 22, 24, 26, 30, *range(48, 60), 60, 62, 64, 66))
+__all__ = [
+    "LAYOUTS",
+    "LandmarkLayout",
+    "assign_hands",
+    "convert",
+    "get_layout",
+    "layout_for",
+    "make_layout",
+    "part_of",
+    "select",
+    "shared_landmarks",
+    "sources_of",
+]
 
 LAYOUTS: dict[str, LandmarkLayout] = {
     layout.name: layout
     for layout in (
-        make_layout("holistic_543", BODY_33 + mesh(range(468)) + HANDS_42, 3, "MediaPipe Holistic: body 33, face mesh 468, hands 21 + 21"),
-        make_layout("holistic_553", BODY_33 + mesh(range(478)) + HANDS_42, 3, "MediaPipe Holistic with irises"),
-        make_layout("holistic_576", BODY_33 + mesh(range(468)) + HANDS_42 + WORLD_33, 3, "pose-format's Holistic: 543 and the body in metres"),
-        make_layout("holistic_586", BODY_33 + mesh(range(478)) + HANDS_42 + WORLD_33, 3, "pose-format's Holistic with irises"),
         make_layout(
-            "holistic_178", BODY_33[11:17] + BODY_33[23:25] + mesh(MESH_CONTOUR_128) + HANDS_42, 3, "pose-format's reduce_holistic (MultimodalHugs)"
+            "holistic_543",
+            BODY_33 + mesh(range(468)) + HANDS_42,
+            3,
+            "MediaPipe Holistic: body 33, face mesh 468, hands 21 + 21",
         ),
-        make_layout("holistic_203", BODY_33 + mesh(MESH_CONTOUR_128) + HANDS_42, 3, "SignCLIP: body 33, face contours 128, hands"),
+        make_layout("holistic_553", BODY_33 + mesh(range(478)) + HANDS_42, 3, "MediaPipe Holistic with irises"),
+        make_layout(
+            "holistic_576",
+            BODY_33 + mesh(range(468)) + HANDS_42 + WORLD_33,
+            3,
+            "pose-format's Holistic: 543 and the body in metres",
+        ),
+        make_layout(
+            "holistic_586", BODY_33 + mesh(range(478)) + HANDS_42 + WORLD_33, 3, "pose-format's Holistic with irises"
+        ),
+        make_layout(
+            "holistic_178",
+            BODY_33[11:17] + BODY_33[23:25] + mesh(MESH_CONTOUR_128) + HANDS_42,
+            3,
+            "pose-format's reduce_holistic (MultimodalHugs)",
+        ),
+        make_layout(
+            "holistic_203",
+            BODY_33 + mesh(MESH_CONTOUR_128) + HANDS_42,
+            3,
+            "SignCLIP: body 33, face contours 128, hands",
+        ),
         make_layout("holistic_75", BODY_33 + HANDS_42, 3, "MediaPipe body and hands, no face"),
         make_layout(
-            "islr_543", mesh(range(468)) + LEFT_HAND_21 + BODY_33 + RIGHT_HAND_21, 3, "Google isolated sign recognition competition: 543 in its row order"
+            "islr_543",
+            mesh(range(468)) + LEFT_HAND_21 + BODY_33 + RIGHT_HAND_21,
+            3,
+            "Google isolated sign recognition competition: 543 in its row order",
         ),
         make_layout("coco_wholebody_133", BODY_17 + FEET_6 + face_68() + HANDS_42, 2, "COCO-WholeBody (RTMPose, RTMW)"),
-        make_layout("openpose_135", BODY_135 + LEFT_HAND_21[1:] + RIGHT_HAND_21[1:] + face_68() + PUPILS, 2, "OpenPose BODY_135: hands share the body's wrists"),
-        make_layout("openpose_137", BODY_25 + face_68() + PUPILS + HANDS_42, 2, "OpenPose body 25, face 70, hands 21 + 21"),
-        make_layout("openpose_50", BODY_25[:8] + HANDS_42, 3, "OpenPose upper body and hands, lifted to 3D (Progressive Transformers)"),
+        make_layout(
+            "openpose_135",
+            BODY_135 + LEFT_HAND_21[1:] + RIGHT_HAND_21[1:] + face_68() + PUPILS,
+            2,
+            "OpenPose BODY_135: hands share the body's wrists",
+        ),
+        make_layout(
+            "openpose_137", BODY_25 + face_68() + PUPILS + HANDS_42, 2, "OpenPose body 25, face 70, hands 21 + 21"
+        ),
+        make_layout(
+            "openpose_50",
+            BODY_25[:8] + HANDS_42,
+            3,
+            "OpenPose upper body and hands, lifted to 3D (Progressive Transformers)",
+        ),
         make_layout("dwpose_128", BODY_18 + face_68() + HANDS_42, 2, "DWPose: body 18, face 68, hands 21 + 21"),
-        make_layout("signing_85", _UPPER_BODY_11 + HANDS_42 + _SIGNING_FACE_32, 2, "our default: upper body, hands, jaw, brows, nose tip, lips"),
+        make_layout(
+            "signing_85",
+            UPPER_BODY_11 + HANDS_42 + SIGNING_FACE_32,
+            2,
+            "our default: upper body, hands, jaw, brows, nose tip, lips",
+        ),
         make_layout(
             "unisign_69",
             (BODY_17[0], *BODY_17[3:11], *HANDS_42, *face_68(range(0, 17, 2)), *face_68(range(60, 68)), "face_68_30"),
@@ -143,9 +127,27 @@ LAYOUTS: dict[str, LandmarkLayout] = {
         ),
         make_layout(
             "openhands_27",
-            ("nose", "left_eye", "right_eye", *BODY_33[11:15], *_finger_ends("left"), *_finger_ends("right")),
+            ("nose", "left_eye", "right_eye", *BODY_33[11:15], *finger_ends("left"), *finger_ends("right")),
             3,
             "OpenHands, ASL Citizen ST-GCN: 27 of Holistic",
+        ),
+        make_layout(
+            "isharah_86",
+            RIGHT_HAND_21 + LEFT_HAND_21 + mesh(ISHARAH_LIPS) + BODY_33[:25],
+            2,
+            "Isharah, MSLR 2025 challenge: right hand first",
+        ),
+        make_layout(
+            "islr_118",
+            mesh(ISLR_LIPS) + HANDS_42 + mesh(ISLR_NOSE_EYES),
+            3,
+            "lips, hands, nose, eyes of 543 (hoyso48, SignFlow)",
+        ),
+        make_layout(
+            "mediapipe_208",
+            BODY_33[:25] + RIGHT_HAND_21 + LEFT_HAND_21 + mesh(T5_SLT_FACE),
+            2,
+            "T5_for_SLT, JSALT 2024: 104 points, 208 values",
         ),
         make_layout("hands_42", HANDS_42, 3, "two hands, left then right"),
         make_layout("hands_21", RIGHT_HAND_21, 3, "one hand; taken as the right (dominant) one"),
@@ -179,7 +181,9 @@ def sources_of(name: str, points: Container[str]) -> tuple[str, ...] | None:
     """The landmarks among `points` whose mean stands at landmark `name`, or None."""
     if name in points:
         return (name,)
-    return next((sources for sources in COUNTERPARTS.get(name, ()) if all(source in points for source in sources)), None)
+    return next(
+        (sources for sources in COUNTERPARTS.get(name, ()) if all(source in points for source in sources)), None
+    )
 
 
 @lru_cache(maxsize=256)

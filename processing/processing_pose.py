@@ -9,8 +9,9 @@ import numpy as np
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
-from .feature_extraction_pose import PoseFeatureExtractor, PoseInput
+from .feature_extraction_pose import PoseFeatureExtractor
 from .pose_errors import ClipError
+from .pose_inputs import PoseInput
 
 IGNORED = -100  # labels that the loss skips
 
@@ -65,11 +66,15 @@ class PoseProcessor(ProcessorMixin):
         if text is not None:
             data["labels"] = self._labels([text] if isinstance(text, str) else list(text), max_length)
             if poses is not None and len(data["labels"]) != len(data["pose_values"]):
-                raise ClipError(f"expected one text for each of {len(data['pose_values'])} clips, found {len(data['labels'])}; make the lists equally long")
+                raise ClipError(
+                    f"expected one text for each of {len(data['pose_values'])} clips, found {len(data['labels'])}; make the lists equally long"
+                )
         return BatchFeature(data, tensor_type=return_tensors)
 
     def _labels(self, texts: list[str], max_length: int | None) -> np.ndarray:
-        encoded = self.tokenizer(text_target=texts, max_length=max_length, truncation=max_length is not None)["input_ids"]
+        encoded = self.tokenizer(text_target=texts, max_length=max_length, truncation=max_length is not None)[
+            "input_ids"
+        ]
         labels = np.full((len(encoded), max(map(len, encoded), default=0)), IGNORED, dtype=np.int64)
         for row, ids in enumerate(encoded):
             labels[row, : len(ids)] = ids
