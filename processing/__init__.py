@@ -1,7 +1,7 @@
 """Processing: raw clip -> model input.
 
-Importing this package stays light: `pose_files`, `landmarks`, `pose_transforms` and `pose_errors` need numpy alone, and the
-processor classes (which load transformers, and with it torch) are imported on first use.
+Importing this package stays light: `pose_files`, `landmarks`, `pose_transforms` and `pose_errors` need numpy alone,
+and the processor classes (which load transformers, and with it torch) are imported on first use.
 
 The Auto classes know our processors all the same: where transformers' Auto modules are loaded already, the classes are
 registered now; else the moment those modules are loaded, by a finder on `sys.meta_path` that watches for their two

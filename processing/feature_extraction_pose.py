@@ -24,7 +24,8 @@ class PoseFeatureExtractor(FeatureExtractionMixin):
 
     Args:
         layout, num_coordinates, fps, normalization, assign_hands, max_gap_ms, max_frames: see `PoseSettings`.
-        provenance: what made the training poses, such as {"extractor": "mediapipe", "version": "0.10.21"}; for readers of the checkpoint.
+        provenance: what made the training poses, such as {"extractor": "mediapipe", "version": "0.10.21"}; for readers
+            of the checkpoint.
     """
 
     model_input_names = ["pose_values", "attention_mask"]

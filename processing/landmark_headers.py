@@ -1,8 +1,8 @@
 """Recognise the layout of a .pose header, and name a layout's points the way .pose files do.
 
 A header lists components (POSE_LANDMARKS, hand_left_keypoints_2d, ...) with point names. Each (component, point) has a
-canonical landmark name; the sequence of names is a layout, or a subset of one (a component or some points were removed),
-which is then read into the smallest layout that holds it, with the absent points masked. Needs numpy only.
+canonical landmark name; the sequence of names is a layout, or a subset of one (a component or some points were
+removed), which is then read into the smallest layout that holds it, with the absent points masked. Needs numpy only.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Component = tuple[str, tuple[str, ...]]
 
 # OpenPose's names as pose-format writes them; its hands call the wrist BASE and count finger joints from the palm.
 _OPENPOSE_BODY = (
-    "Nose", "Neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist", "MidHip", "RHip", "RKnee", "RAnkle",
-    "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar", "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe",
-    "RHeel",
+    "Nose", "Neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist", "MidHip", "RHip", "RKnee",
+    "RAnkle", "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar", "LBigToe", "LSmallToe", "LHeel", "RBigToe",
+    "RSmallToe", "RHeel",
 )  # fmt: skip
 _OPENPOSE_HAND = ("BASE", "T_STT", "T_BCMC", "T_MCP", "T_IP") + tuple(
     f"{finger}_{joint}" for finger in "IMRP" for joint in ("CMC", "MCP", "PIP", "DIP")
@@ -34,9 +34,9 @@ _OPENPOSE_FACE = tuple(
     for index in indices
 )  # fmt: skip
 _BODY_135 = (
-    "Nose", "LEye", "REye", "LEar", "REar", "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist", "RWrist", "LHip", "RHip",
-    "LKnee", "RKnee", "LAnkle", "RAnkle", "UpperNeck", "HeadTop", "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe",
-    "RHeel",
+    "Nose", "LEye", "REye", "LEar", "REar", "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist", "RWrist", "LHip",
+    "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle", "UpperNeck", "HeadTop", "LBigToe", "LSmallToe", "LHeel", "RBigToe",
+    "RSmallToe", "RHeel",
 )  # fmt: skip
 _BODY_135_HAND = tuple(
     f"{finger}{number}{joint}"
@@ -48,9 +48,10 @@ _BODY_135_HAND = tuple(
     for number, joint in enumerate(joints, start=1)
 )  # fmt: skip
 _BODY_135_FACE = (
-    *(f"FaceContour{i}" for i in range(17)), *(f"REyeBrow{i}" for i in range(5)), *(f"LEyeBrow{i}" for i in (4, 3, 2, 1, 0)),
-    *(f"NoseUpper{i}" for i in range(4)), *(f"NoseLower{i}" for i in range(5)), *(f"REye{i}" for i in range(6)),
-    *(f"LEye{i}" for i in range(6)), *(f"OMouth{i}" for i in range(12)), *(f"IMouth{i}" for i in range(8)), "RPupil", "LPupil",
+    *(f"FaceContour{i}" for i in range(17)), *(f"REyeBrow{i}" for i in range(5)),
+    *(f"LEyeBrow{i}" for i in (4, 3, 2, 1, 0)), *(f"NoseUpper{i}" for i in range(4)),
+    *(f"NoseLower{i}" for i in range(5)), *(f"REye{i}" for i in range(6)), *(f"LEye{i}" for i in range(6)),
+    *(f"OMouth{i}" for i in range(12)), *(f"IMouth{i}" for i in range(8)), "RPupil", "LPupil",
 )  # fmt: skip
 _FACE_70 = tuple(f"face_68_{i}" for i in range(68)) + PUPILS
 
@@ -168,7 +169,7 @@ _OPENPOSE_COMPONENTS = ("pose_keypoints_2d", "face_keypoints_2d", "hand_left_key
 
 
 def components_of(layout: LandmarkLayout) -> list[Component]:
-    """Header components for a layout, named as pose-format names them where it knows the family, so that its tools work."""
+    """Header components for a layout, named as pose-format names them where it knows the family."""
     runs: list[tuple[str, list[str]]] = []
     for point in layout.points:
         part = part_of(point)

@@ -18,7 +18,8 @@ class LandmarkLayout:
         name: for example "holistic_543".
         points: canonical landmark names in order, V of them.
         parts: indices of "body", "left_hand", "right_hand", "face", "world"; an absent part has no key.
-        mirror: index of each point's partner on the other side; its own on the midline, or where the layout lacks the partner.
+        mirror: index of each point's partner on the other side; its own on the midline, or where the layout lacks the
+            partner.
         edges: index pairs along the skeleton.
         num_axes: coordinates its extractors write: 3 (x, y, z) for MediaPipe, 2 for most others. An array with one
             coordinate more carries the confidence in the last place.

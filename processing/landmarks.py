@@ -188,7 +188,7 @@ def sources_of(name: str, points: Container[str]) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=256)
 def _recipe(source: str, target: str) -> tuple[np.ndarray, np.ndarray, tuple[Recipe, ...]]:
-    """How `target` is gathered from `source`: gather index (V,), places without counterpart, means of several points."""
+    """How `target` is gathered from `source`: index (V,), places without counterpart, means of several points."""
     points, wanted = get_layout(source).points, get_layout(target).points
     places = {name: index for index, name in enumerate(points)}
     gather, absent, means = np.zeros(len(wanted), dtype=np.intp), [], []
@@ -215,8 +215,8 @@ def convert(
         num_axes: keep only the first coordinates; None keeps all.
 
     Returns:
-        New arrays: points (T, V', C') and confidence (T, V') in layout `target`. Landmarks without counterpart are NaN with
-        confidence 0.
+        New arrays: points (T, V', C') and confidence (T, V') in layout `target`. Landmarks without counterpart are NaN
+        with confidence 0.
 
     Raises:
         LandmarkError: if the arrays do not have the source layout's number of points.
@@ -224,7 +224,8 @@ def convert(
     expected = get_layout(source).num_points
     if points.shape[1] != expected or confidence.shape[1] != expected:
         raise LandmarkError(
-            f"layout {source} has {expected} points, but the clip has {points.shape[1]} (confidence {confidence.shape[1]}); "
+            f"layout {source} has {expected} points, but the clip has {points.shape[1]} (confidence "
+            f"{confidence.shape[1]}); "
             f"name the clip's own layout{_suggestion(points.shape[1])}"
         )
     gather, absent, means = _recipe(source, target)
@@ -265,9 +266,9 @@ def select(points: np.ndarray, confidence: np.ndarray, layout: str, name: str) -
 def assign_hands(points: np.ndarray, confidence: np.ndarray, layout: str) -> tuple[np.ndarray, np.ndarray]:
     """Put each hand into the slot of the body wrist it is nearest to, frame by frame.
 
-    Detectors' labels "left" and "right" are unreliable; the body's wrists are not. A hand moves only where that makes the
-    distance between wrists clearly shorter (by a fifth), so hands that touch stay where they were. Frames without both body
-    wrists, and layouts without body wrists or hands, are left alone.
+    Detectors' labels "left" and "right" are unreliable; the body's wrists are not. A hand moves only where that makes
+    the distance between wrists clearly shorter (by a fifth), so hands that touch stay where they were. Frames without
+    both body wrists, and layouts without body wrists or hands, are left alone.
 
     Args:
         points: (T, V, C); NaN where undetected.

@@ -1,4 +1,4 @@
-"""PoseClip: one person's landmarks over time, and the checks and rules that every source of clips shares. numpy only."""
+"""PoseClip: one person's landmarks over time, and the checks and rules that every source of clips shares."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def frame_range(
     last = num_frames if math.isinf(end) else min(num_frames, math.ceil(end / 1000 * fps - slack))
     if first >= last:
         raise ClipError(
-            f"{name}: start_ms {start:g} is after the end of the clip ({num_frames} frames at {fps:g} fps, {1000 * num_frames / fps:.0f} ms); "
+            f"{name}: start_ms {start:g} is after the end of the clip ({num_frames} frames at {fps:g} fps, "
+            f"{1000 * num_frames / fps:.0f} ms); "
             "correct the range"
         )
     return first, last
@@ -89,13 +90,15 @@ def check_fps(fps: float, name: str) -> float:
     """
     if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
         raise ClipError(
-            f"{name}: expected a frame rate above 0 and up to {MAX_FPS:g} fps, found {fps:g}; pass fps= with the true rate"
+            f"{name}: expected a frame rate above 0 and up to {MAX_FPS:g} fps, found {fps:g}; pass fps= with the true "
+            "rate"
         )
     return float(fps)
 
 
 def clean(points: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mark as undetected whatever cannot be a landmark: NaN, infinite or absurd coordinates, confidence NaN, zero or negative.
+    """Mark as undetected whatever cannot be a landmark: NaN, infinite or absurd coordinates, confidence NaN, zero or
+    negative.
 
     Args:
         points: (..., C).

@@ -1,4 +1,5 @@
-"""Headers of .pose files (versions 0.0, 0.1 and 0.2): read piece by piece, every size checked against the file's. numpy-free.
+"""Headers of .pose files (versions 0.0, 0.1 and 0.2): read piece by piece, every size checked against the file's.
+numpy-free.
 
 The format is pose-format's (github.com/sign-language-processing/pose, docs/specs).
 """
@@ -19,10 +20,11 @@ PoseSource = str | os.PathLike | bytes | BinaryIO
 VERSIONS = (0.0, 0.1, 0.2)
 
 _SIGNATURES = {
-    b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"PK\x03\x04": "a zip archive or .npz", b"\x93NUMPY": "a .npy array",
-    b"\x1f\x8b": "a gzip file", b"\x89HDF": "an HDF5 file", b"PAR1": "a parquet file", b"\x80\x02": "a pickle (never unpickled here)",
-    b"\x80\x03": "a pickle (never unpickled here)", b"\x80\x04": "a pickle (never unpickled here)",
-    b"\x80\x05": "a pickle (never unpickled here)", b"RIFF": "a RIFF media file",
+    b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"PK\x03\x04": "a zip archive or .npz",
+    b"\x93NUMPY": "a .npy array", b"\x1f\x8b": "a gzip file", b"\x89HDF": "an HDF5 file", b"PAR1": "a parquet file",
+    b"\x80\x02": "a pickle (never unpickled here)", b"\x80\x03": "a pickle (never unpickled here)",
+    b"\x80\x04": "a pickle (never unpickled here)", b"\x80\x05": "a pickle (never unpickled here)",
+    b"RIFF": "a RIFF media file",
 }  # fmt: skip
 
 
@@ -72,7 +74,8 @@ class FileBytes:
         place = self.file.tell()
         if count > self.size - place:
             raise PoseFileError(
-                f"{self.name}: expected {count} bytes of {what} at byte {place}, found {max(0, self.size - place)} before the end; "
+                f"{self.name}: expected {count} bytes of {what} at byte {place}, found {max(0, self.size - place)} "
+                "before the end; "
                 "the file is cut short: copy or extract it again"
             )
         return self.file.read(count)
@@ -142,7 +145,8 @@ def _component(data: FileBytes, number: int) -> tuple[Component, str]:
     data.read(4 * num_limbs + 6 * num_colours, f"limbs and colours of component {number}")
     if not 3 <= len(form) <= 4 or not form.endswith("C"):
         raise PoseFileError(
-            f"{data.name}: component {name[:40]!r} has point format {form[:20]!r}, expected XYC or XYZC; extract the poses again"
+            f"{data.name}: component {name[:40]!r} has point format {form[:20]!r}, expected XYC or XYZC; extract the "
+            "poses again"
         )
     return (name, points), form
 

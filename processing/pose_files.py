@@ -38,7 +38,8 @@ def _check_memory(num_frames: int, layout: str, axes: int, people: int, header: 
     allowed = max(MIN_CLIP_BYTES, CLIP_BYTES_PER_FILE_BYTE * data.size)
     if needed > allowed:
         raise PoseFileError(
-            f"{data.name}: expected a clip of at most {allowed // 2**20} MiB in memory, found {num_frames} frames of {header.num_points} points "
+            f"{data.name}: expected a clip of at most {allowed // 2**20} MiB in memory, found {num_frames} frames of "
+            f"{header.num_points} points "
             f"({needed // 2**20} MiB); the header is damaged, or pass start_ms and end_ms to read a part"
         )
 
@@ -61,8 +62,10 @@ def _stated_frames(header: PoseHeader, data: FileBytes) -> int:
     num_frames = header.num_frames + 65536 * max(0, wraps)
     if num_frames * frame_bytes > present:
         raise PoseFileError(
-            f"{data.name}: expected {num_frames} frames ({num_frames * frame_bytes} bytes) from byte {header.body_offset}, found {present} bytes "
-            f"({present // frame_bytes} frames); the file is cut short or its header is damaged: copy or extract it again"
+            f"{data.name}: expected {num_frames} frames ({num_frames * frame_bytes} bytes) from byte "
+            f"{header.body_offset}, found {present} bytes "
+            f"({present // frame_bytes} frames); the file is cut short or its header is damaged: copy or extract it "
+            "again"
         )
     return num_frames
 
@@ -122,12 +125,14 @@ def read_pose(
 
     Args:
         source: path, content, or a binary file that can seek.
-        start_ms, end_ms: only the frames that show any moment of [start_ms, end_ms); None is the clip's own start or end.
+        start_ms, end_ms: only the frames that show any moment of [start_ms, end_ms); None is the clip's own start or
+            end.
         fps: frame rate to use instead of the one in the file.
 
     Returns:
-        The clip, in the layout that the file's components name; points that the layout has and the file lacks are masked.
-        Of several people the one seen most surely is read, with a warning. Bytes after the last frame are ignored.
+        The clip, in the layout that the file's components name; points that the layout has and the file lacks are
+        masked. Of several people the one seen most surely is read, with a warning. Bytes after the last frame are
+        ignored.
 
     Raises:
         PoseFileError: no .pose file, or cut short, or of an unknown version.

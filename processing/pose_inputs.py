@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -16,14 +16,15 @@ from .pose_files import read_pose, spread
 
 # T frames, P people, V landmarks, C coordinates
 
-PoseInput = str | os.PathLike | bytes | BinaryIO | PoseClip | np.ndarray | Any
+PoseInput = Any  # str | os.PathLike | bytes | BinaryIO | PoseClip | pose_format.Pose | np.ndarray
 
 
 def clip_from_array(values: Any, layout: str | None, fps: float | None) -> PoseClip:
     """A clip from an array (T, V, C), or flattened (T, V * C).
 
-    The layout says what C coordinates are: as many as its extractors write (3 for MediaPipe, 2 for others) are the position;
-    one more is the confidence, last. Without confidence, points that are NaN, masked or exactly zero count as undetected.
+    The layout says what C coordinates are: as many as its extractors write (3 for MediaPipe, 2 for others) are the
+    position; one more is the confidence, last. Without confidence, points that are NaN, masked or exactly zero count
+    as undetected.
 
     Raises:
         LandmarkError: without a layout, or if the array does not fit it.
@@ -47,7 +48,8 @@ def clip_from_array(values: Any, layout: str | None, fps: float | None) -> PoseC
         mask = None if mask is None else mask.reshape(array.shape)
     if array.ndim != 3 or array.shape[1] != schema.num_points or not 2 <= array.shape[2] <= 4:
         raise LandmarkError(
-            f"layout {layout} expects an array (T, {schema.num_points}, 2 to 4), found {array.shape}; name the array's own layout, or pass a list of clips"
+            f"layout {layout} expects an array (T, {schema.num_points}, 2 to 4), found {array.shape}; name the array's "
+            "own layout, or pass a list of clips"
         )
     array = array.astype(np.float32, copy=False)
     if array.shape[-1] > schema.num_axes:
@@ -98,10 +100,11 @@ def to_clip(
     start_ms: float | None = None,
     end_ms: float | None = None,
 ) -> PoseClip:
-    """A clip from any accepted form: .pose path, its bytes or open file, PoseClip, pose_format.Pose, array with layout and fps.
+    """A clip from any accepted form: .pose path, its bytes or open file, PoseClip, pose_format.Pose, array with layout
+    and fps.
 
-    `layout` and `fps` are required for arrays. For what knows its own layout a different `layout` is an error; `fps` replaces
-    the stated frame rate.
+    `layout` and `fps` are required for arrays. For what knows its own layout a different `layout` is an error; `fps`
+    replaces the stated frame rate.
     """
     if isinstance(pose, PoseClip):
         clip = _cut(pose if fps is None else dataclasses.replace(pose, fps=check_fps(fps, pose.name)), start_ms, end_ms)
@@ -113,7 +116,8 @@ def to_clip(
         return _cut(clip_from_array(pose, layout, fps), start_ms, end_ms)
     else:
         raise PoseFileError(
-            f"expected a .pose path, bytes, PoseClip, Pose or array, found {type(pose).__name__}; pass one of these, or a list of them"
+            f"expected a .pose path, bytes, PoseClip, Pose or array, found {type(pose).__name__}; pass one of these, "
+            "or a list of them"
         )
     if layout is not None and layout != clip.layout:
         raise LandmarkError(
@@ -132,6 +136,7 @@ def per_clip(value: Any, count: int, name: str) -> list[Any]:
         return [value] * count
     if len(value) != count:
         raise ClipError(
-            f"{name}: expected one value, or one for each of {count} clips, found {len(value)}; make the lists equally long"
+            f"{name}: expected one value, or one for each of {count} clips, found {len(value)}; make the lists equally "
+            "long"
         )
     return list(value)

@@ -1,4 +1,4 @@
-"""Space: where the signer stands and how large they are, so that camera, image size and distance do not matter. numpy only."""
+"""Space: where the signer stands and how large they are, so that camera and image size do not matter."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SignerFrame:
 
 
 def _within(points: np.ndarray, limit: float) -> np.ndarray:
-    """Points whose every coordinate is a number of size below `limit`; axis by axis, since reducing a short axis is slow."""
+    """Points whose every coordinate is smaller than `limit`; axis by axis, since reducing a short axis is slow."""
     with np.errstate(invalid="ignore"):
         good = np.abs(points[..., 0]) < limit
         for axis in range(1, points.shape[-1]):
@@ -105,9 +105,9 @@ def _points_frame(points: np.ndarray, confidence: np.ndarray) -> SignerFrame | N
 def signer_frame(clip: PoseClip, normalization: str = "shoulders") -> SignerFrame:
     """The frame of reference that a normalization measures on a clip.
 
-    "shoulders" falls back, with a warning, to the hands' own frame where no frame shows both shoulders, and to the box of
-    all points where no palm is seen either; "hands" falls back to the box alone. A live translator measures this once on
-    what it has seen so far and passes it to `prepare_clip`.
+    "shoulders" falls back, with a warning, to the hands' own frame where no frame shows both shoulders, and to the box
+    of all points where no palm is seen either; "hands" falls back to the box alone. A live translator measures this
+    once on what it has seen so far and passes it to `prepare_clip`.
 
     Raises:
         ClipError: if nothing is seen in any frame.
@@ -123,12 +123,14 @@ def signer_frame(clip: PoseClip, normalization: str = "shoulders") -> SignerFram
     frame = _hands_frame(points, confidence, clip.layout) or _points_frame(points, confidence)
     if frame is None:
         raise ClipError(
-            f"{clip.name}: expected a person, found no landmark in any of {clip.num_frames} frames; check the clip and its extractor"
+            f"{clip.name}: expected a person, found no landmark in any of {clip.num_frames} frames; check the clip and "
+            "its extractor"
         )
     if normalization == "shoulders" or frame.kind != "hands":
         measured = "the hands (wrist and palm)" if frame.kind == "hands" else "the box around all points"
         warnings.warn(
-            f"{clip.name}: no frame shows both shoulders; sizes are taken from {measured}, so where the hands are on the body is lost",
+            f"{clip.name}: no frame shows both shoulders; sizes are taken from {measured}, so where the hands are on "
+            "the body is lost",
             PoseWarning,
             stacklevel=3,
         )
@@ -155,9 +157,9 @@ def normalize(points: np.ndarray, frame: SignerFrame) -> np.ndarray:
 def normalize_by_box(
     points: np.ndarray, confidence: np.ndarray, layout: LandmarkLayout
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Uni-Sign's normalization (arXiv:2501.15187): body in the box of its own points over the whole clip, clipped to [-1, 1];
-    hands relative to their wrists, face relative to the nose tip, divided by the same box side. Points with confidence up to
-    0.3 are masked.
+    """Uni-Sign's normalization (arXiv:2501.15187): body in the box of its own points over the whole clip, clipped to
+    [-1, 1]; hands relative to their wrists, face relative to the nose tip, divided by the same box side. Points with
+    confidence up to 0.3 are masked.
 
     Raises:
         LandmarkError: if the layout has no body, or none of its body points is seen.
@@ -167,7 +169,8 @@ def normalize_by_box(
     seen = points[:, body][detected(points[:, body], confidence[:, body])]
     if not len(seen):
         raise LandmarkError(
-            f"normalization 'box' needs body points, and layout {layout.name} shows none in this clip; use 'shoulders' or 'hands'"
+            f"normalization 'box' needs body points, and layout {layout.name} shows none in this clip; use 'shoulders' "
+            "or 'hands'"
         )
     low, high = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
     side = max(float((high - low).max()), 1e-6)

@@ -39,7 +39,8 @@ def fill_gaps(points: np.ndarray, confidence: np.ndarray, max_gap_frames: int) -
 def resample(
     points: np.ndarray, confidence: np.ndarray, source_fps: float, target_fps: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Change the frame rate: straight lines between neighbouring frames; where only the nearer one shows a point, that one.
+    """Change the frame rate: straight lines between neighbouring frames; where only the nearer one shows a point, that
+    one.
 
     Frame k stands at k / fps seconds, as in a video. The result covers the same time, at least one frame.
 

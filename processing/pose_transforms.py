@@ -35,9 +35,9 @@ class PoseSettings:
     fps: float = 25.0
     """Frames per second of the model input"""
     normalization: str = "shoulders"
-    """"shoulders": centre between the shoulders, shoulder width 1, both medians over the clip; "hands": the hands' own frame;
-    "box": Uni-Sign's clip box with hands and face relative to wrist and nose; "max": divided by the clip's largest
-    coordinate (system 001); "none": as they come"""
+    """"shoulders": centre between the shoulders, shoulder width 1, both medians over the clip; "hands": the hands' own
+    frame; "box": Uni-Sign's clip box with hands and face relative to wrist and nose; "max": divided by the clip's
+    largest coordinate (system 001); "none": as they come"""
     assign_hands: bool = True
     """Put each hand into the slot of the nearest body wrist, instead of trusting the detector's left and right"""
     max_gap_ms: float = 0.0
@@ -49,7 +49,8 @@ class PoseSettings:
         get_layout(self.layout)
         if self.num_coordinates not in (3, 4):
             raise LandmarkError(
-                f"num_coordinates: expected 3 (x, y, confidence) or 4 (x, y, z, confidence), found {self.num_coordinates}"
+                "num_coordinates: expected 3 (x, y, confidence) or 4 (x, y, z, confidence), found "
+                f"{self.num_coordinates}"
             )
         if self.normalization not in NORMALIZATIONS:
             raise LandmarkError(
@@ -61,7 +62,8 @@ class PoseSettings:
 def _check_clip(clip: PoseClip, settings: PoseSettings) -> None:
     if clip.points.ndim != 3 or clip.points.shape[:2] != clip.confidence.shape:
         raise ClipError(
-            f"{clip.name}: expected points (T, V, C) and confidence (T, V), found {clip.points.shape} and {clip.confidence.shape}; fix the shapes"
+            f"{clip.name}: expected points (T, V, C) and confidence (T, V), found {clip.points.shape} and "
+            f"{clip.confidence.shape}; fix the shapes"
         )
     if clip.num_frames == 0:
         raise ClipError(f"{clip.name}: expected at least one frame, found none; check the clip and its time range")
@@ -71,8 +73,10 @@ def _check_clip(clip: PoseClip, settings: PoseSettings) -> None:
     has_hands = any(part.endswith("_hand") for part in source.parts)
     if shared == 0 or (not has_hands and any(part.endswith("_hand") for part in target.parts)):
         raise LandmarkError(
-            f"{clip.name}: the model reads layout {target.name} with {target.num_points} landmarks, and layout {source.name} gives "
-            f"{shared} of them{'' if has_hands else ' and no hands'}; extract poses with hands, or use a checkpoint for {source.name}"
+            f"{clip.name}: the model reads layout {target.name} with {target.num_points} landmarks, and layout "
+            f"{source.name} gives "
+            f"{shared} of them{'' if has_hands else ' and no hands'}; extract poses with hands, or use a checkpoint "
+            f"for {source.name}"
         )
 
 
@@ -100,7 +104,8 @@ def prepare_clip(clip: PoseClip, settings: PoseSettings, frame: SignerFrame | No
     mask(points, confidence, detected(points, confidence))
     if not confidence.any():
         raise ClipError(
-            f"{clip.name}: expected a person, found none of the landmarks of {settings.layout} in any of {clip.num_frames} frames; "
+            f"{clip.name}: expected a person, found none of the landmarks of {settings.layout} in any of "
+            f"{clip.num_frames} frames; "
             "check the clip and its extractor"
         )
     points, confidence = normalize_as(clip, points, confidence, settings.layout, settings.normalization, frame)
@@ -108,7 +113,8 @@ def prepare_clip(clip: PoseClip, settings: PoseSettings, frame: SignerFrame | No
     points, confidence = resample(points, confidence, clip.fps, settings.fps)
     if settings.max_frames is not None and len(points) > settings.max_frames:
         warnings.warn(
-            f"{clip.name}: {len(points)} frames at {settings.fps:g} fps; the model reads the first {settings.max_frames}",
+            f"{clip.name}: {len(points)} frames at {settings.fps:g} fps; the model reads the first "
+            f"{settings.max_frames}",
             PoseWarning,
             stacklevel=2,
         )
