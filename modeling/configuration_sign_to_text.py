@@ -26,7 +26,7 @@ class SignToTextConfig(PreTrainedConfig):
 
     model_type = "slt_sign_to_text"
     sub_configs_defaults = {
-        "encoder_config": SubConfigSpec(config_class=AutoConfig, model_type="slt_pose_encoder"),
+        "encoder_config": SubConfigSpec(config_class=PoseEncoderConfig),  # others: pose_config_or_same
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="umt5"),
     }
 
@@ -47,10 +47,12 @@ class SignToTextConfig(PreTrainedConfig):
             self.text_head_tied = self.text_config.tie_word_embeddings
 
 
-def pose_config_or_same(encoder_config: dict | PreTrainedConfig | None) -> dict | PreTrainedConfig:
+def pose_config_or_same(encoder_config: dict | PreTrainedConfig | None) -> PreTrainedConfig:
     """Our own encoder's config by class, since beside a checkpoint on the Hub nothing has registered it by name."""
-    if encoder_config is None:
-        return PoseEncoderConfig()
-    if isinstance(encoder_config, dict) and encoder_config.get("model_type", "slt_pose_encoder") == "slt_pose_encoder":
-        return PoseEncoderConfig(**encoder_config)
-    return encoder_config
+    if isinstance(encoder_config, PreTrainedConfig):
+        return encoder_config
+    values = dict(encoder_config or {})
+    model_type = values.pop("model_type", PoseEncoderConfig.model_type)
+    if model_type == PoseEncoderConfig.model_type:
+        return PoseEncoderConfig(**values)
+    return AutoConfig.for_model(model_type, **values)
