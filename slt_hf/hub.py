@@ -6,15 +6,21 @@ is never written anywhere.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from slt_hf.errors import HubError
 
 # What a checkpoint needs to run with this package. Python files stay behind: our own classes read it, not fetched code.
 CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.onnx", "*.onnx.data", "*.onnx_data"]
+
+# What a training run leaves in its folder and nobody else needs; pickled weights stay behind on purpose.
+LEFT_BEHIND = ["checkpoint-*", "runs", "*.pt", "*.pth", "*.bin", "__pycache__", ".*", "optimizer*", "scheduler*"]
 
 
 def read_token(folder: Path | None = None) -> str | None:
@@ -46,10 +52,13 @@ def download_checkpoint(repo_id: str, revision: str | None = None) -> Path:
 
 
 def push_folder(folder: Path, repo_id: str, private: bool = False, message: str | None = None) -> str:
-    """Upload a checkpoint's folder as one commit, creating the repository where needed.
+    """Publish a checkpoint as one commit, creating the repository where needed.
+
+    What goes up is the folder, with the code that loads it anywhere and, unless it has one, a card from `card.yaml`.
+    The folder itself stays as it is.
 
     Args:
-        folder: what `save_pretrained` wrote, with its `README.md`.
+        folder: what `save_pretrained` of model and processor wrote.
         repo_id: "organisation/name".
         private: whether a repository that is created may be seen by its owners only.
         message: of the commit.
@@ -62,35 +71,64 @@ def push_folder(folder: Path, repo_id: str, private: bool = False, message: str 
     """
     from huggingface_hub import HfApi
 
-    _check_complete(folder)
+    check_complete(folder)
     api = HfApi(token=read_token())
-    with _hub_errors(f"pushing {folder} to {repo_id}"):
+    with TemporaryDirectory() as temporary, _hub_errors(f"pushing {folder} to {repo_id}"):
+        staged = stage(folder, Path(temporary) / "checkpoint", repo_id)
         api.create_repo(repo_id, private=private, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repo_id,
-            folder_path=folder,
-            commit_message=message or f"Upload {folder.resolve().name} with slt_hf",
-            ignore_patterns=["checkpoint-*/**", "runs/**", "*.pt", "*.pth", "*.bin", "__pycache__/**", ".*"],
-        )
+        summary = message or f"Upload {folder.resolve().name} with slt_hf"
+        commit = api.upload_folder(repo_id=repo_id, folder_path=staged, commit_message=summary)
     return str(commit.commit_url)
 
 
-def _check_complete(folder: Path) -> None:
-    """A pushed checkpoint can be loaded by others: weights, config, processor, code and card are all there."""
-    wanted = {
-        "README.md": "a model card",
-        "config.json": "the model's config",
-        "processor_config.json": "the processor",
-    }
+def check_complete(folder: Path) -> None:
+    """A checkpoint that others can load: weights, config and processor are all there.
+
+    Raises:
+        HubError: if one is absent.
+    """
+    wanted = {"config.json": "the model's config", "processor_config.json": "the processor"}
     for name, meaning in wanted.items():
         if not (folder / name).is_file():
             raise HubError(
                 f"{folder}: expected {name} ({meaning}), found none; save model and processor into this folder"
             )
     if not list(folder.glob("*.safetensors")):
-        raise HubError(
-            f"{folder}: expected weights as *.safetensors, found none; call model.save_pretrained({str(folder)!r})"
-        )
+        raise HubError(f"{folder}: expected weights as *.safetensors, found none; call save_pretrained of the model")
+
+
+def stage(folder: Path, target: Path, repo_id: str) -> Path:
+    """A copy of the checkpoint with its code and its card, ready to go up."""
+    from slt_hf.model_card import write_card
+
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
+    add_code(target)
+    if not (target / "README.md").is_file():
+        write_card(target, repo_id)
+    return target
+
+
+def add_code(folder: Path) -> None:
+    """Put the files that define model and processor beside the weights, and name them in `auto_map`.
+
+    `save_pretrained` does this too; a checkpoint that ships inside the package goes without, being where the code is.
+    """
+    import torch
+    from transformers.dynamic_module_utils import custom_object_save
+
+    from slt_hf import modeling
+    from slt_hf.checkpoint import load_processor, read_json
+
+    values = read_json(folder, "config.json")
+    if "auto_map" not in values:
+        model_class = getattr(modeling, values["architectures"][0])
+        config = model_class.config_class.from_pretrained(folder)
+        with torch.device("meta"):
+            custom_object_save(model_class(config), folder, config=config)
+        named = json.dumps(values | {"auto_map": config.auto_map}, indent=2, sort_keys=True)
+        (folder / "config.json").write_text(named + "\n", encoding="utf-8")
+    if "auto_map" not in read_json(folder, "processor_config.json"):
+        load_processor(folder).save_pretrained(folder)
 
 
 @contextmanager

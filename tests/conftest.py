@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,3 +36,17 @@ def hub_server() -> Iterator[HubServer]:
     """A Hugging Face Hub of our own on loopback; `hub_server.python(code, without=["slt_hf"])` runs code against it."""
     with HubServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A translation checkpoint with random weights, made once; use `tiny_checkpoint`."""
+    from tiny_checkpoints import save_translation
+
+    return save_translation(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def tiny_checkpoint(tiny_checkpoint_source: Path, tmp_path: Path) -> Path:
+    """A translation checkpoint with random weights: signing_85 poses to forty made-up words; the test's own copy."""
+    return Path(shutil.copytree(tiny_checkpoint_source, tmp_path / "checkpoint"))

@@ -1,10 +1,18 @@
-"""`slt-hf`: one line per command; each lives in the module of its name and imports what is heavy inside its function."""
+"""`slt-hf`: each command lives in the module of its name and imports what is heavy inside its function."""
 
 from __future__ import annotations
 
 import sys
 
 import typer
+
+from slt_hf.cli.demo import demo
+from slt_hf.cli.draw import draw
+from slt_hf.cli.env import env
+from slt_hf.cli.info import info
+from slt_hf.cli.manifest import manifest
+from slt_hf.cli.push import push
+from slt_hf.cli.translate import translate
 
 app = typer.Typer(
     name="slt-hf",
@@ -15,7 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: rich alone would take longer to import than everything else here
 )
 
-# Each command registers here, e.g.  from slt_hf.cli.demo import demo; app.command("demo")(demo)
+for command in (demo, translate, info, draw, push, env, manifest):
+    app.command(command.__name__)(command)
 
 
 def main() -> None:

@@ -1,0 +1,97 @@
+"""What is installed here, what the machine offers, and what is missing for which use. Behind `slt-hf env`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Use:
+    """Something one can do with this package, and what has to be installed for it."""
+
+    name: str
+    distributions: tuple[str, ...]
+    remedy: str
+
+    def missing(self) -> list[str]:
+        return [name for name in self.distributions if version_of(name) is None]
+
+
+USES = [
+    Use("translate with PyTorch", ("torch", "transformers", "accelerate"), 'pip install "slt_hf[torch]"'),
+    Use("run exported graphs", ("onnxruntime", "tokenizers"), 'pip install "slt_hf[onnx]"'),
+    Use("read corpora and videos", ("datasets", "pyarrow", "pandas", "av"), 'pip install "slt_hf[data]"'),
+    Use("train", ("torch", "transformers", "accelerate", "datasets", "peft"), 'pip install "slt_hf[train]"'),
+    Use("evaluate", ("sacrebleu", "rouge-score", "jiwer"), 'pip install "slt_hf[evaluate]"'),
+    Use("run the tests", ("pytest", "hypothesis", "mypy", "ruff"), 'pip install "slt_hf[dev]"'),
+]
+
+BASE = ("slt_hf", "numpy", "pose-format", "safetensors", "huggingface_hub", "tokenizers", "pillow", "typer")
+
+
+def version_of(distribution: str) -> str | None:
+    """The installed version, None where it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def describe_environment() -> dict:
+    """Versions, devices, memory, and for each use what is missing for it; plain data, ready for JSON."""
+    wanted = dict.fromkeys([*BASE, *(name for use in USES for name in use.distributions)])
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "memory_gib": round(total_memory() / GIB, 1),
+        "devices": describe_devices(),
+        "versions": {name: version_of(name) for name in wanted},
+        "missing": {use.name: {"packages": use.missing(), "remedy": use.remedy} for use in USES if use.missing()},
+        "pose_extraction": describe_extraction(),
+        "hub_token": "set" if hub_token_is_set() else "not set",
+    }
+
+
+def describe_devices() -> list[dict]:
+    """What torch can compute on, with its memory; empty without torch."""
+    if find_spec("torch") is None:
+        return []
+    import torch
+
+    from slt_hf.device import available_devices
+
+    def describe(name: str) -> dict:
+        if not name.startswith("cuda"):
+            return {"name": name}
+        properties = torch.cuda.get_device_properties(name)
+        return {"name": name, "model": properties.name, "memory_gib": round(properties.total_memory / GIB, 1)}
+
+    return [describe(name) for name in available_devices()]
+
+
+def total_memory() -> int:
+    """Physical memory in bytes."""
+    if sys.platform == "win32":
+        import ctypes
+
+        status = (
+            ctypes.c_ulonglong * 8
+        )()  # MEMORYSTATUSEX: length and load share the first field, total is the second
+        status[0] = ctypes.sizeof(status)
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return int(status[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def hub_token_is_set() -> bool:
+    from slt_hf.hub import read_token
+
+    return read_token() is not None
