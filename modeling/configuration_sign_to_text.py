@@ -46,6 +46,10 @@ class SignToTextConfig(PreTrainedConfig):
         if self.text_head_tied is None:
             self.text_head_tied = self.text_config.tie_word_embeddings
 
+    def get_text_config(self, decoder=None, encoder=None) -> PreTrainedConfig:
+        """The text model's config. Said outright, since upstream would take the `text_encoder` switch for a config."""
+        return self.text_config
+
 
 def pose_config_or_same(encoder_config: dict | PreTrainedConfig | None) -> PreTrainedConfig:
     """Our own encoder's config by class, since beside a checkpoint on the Hub nothing has registered it by name."""

@@ -11,7 +11,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from .feature_extraction_pose import PoseFeatureExtractor
 from .pose_errors import ClipError
-from .pose_inputs import PoseInput
+from .pose_inputs import PoseInput, per_clip
 
 IGNORED = -100  # labels that the loss skips
 
@@ -22,17 +22,29 @@ class PoseProcessor(ProcessorMixin):
     Args:
         feature_extractor: poses -> `pose_values`, `attention_mask`.
         tokenizer: of the text model.
+        prompt: words put before the signing, such as "translate {sign_language} to {language}:"; filled per clip.
+        language_codes: language of a sample -> the tokenizer's code, such as {"deu": "de_DE"}, for text models that are
+            told the target language by the first token (mBART, M2M100, NLLB).
 
     Example:
         processor = PoseProcessor(PoseFeatureExtractor(), tokenizer)
-        batch = processor(poses="hello.pose", text="Hello!", return_tensors="pt")   # pose_values, attention_mask, labels
+        batch = processor(poses="hello.pose", text="Hello!", return_tensors="pt")   # also attention_mask, labels
         ids = model.generate(**processor(poses="hello.pose", return_tensors="pt"))
         processor.batch_decode(ids, skip_special_tokens=True)
     """
 
     feature_extractor: PoseFeatureExtractor
 
-    def __init__(self, feature_extractor: PoseFeatureExtractor, tokenizer: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        feature_extractor: PoseFeatureExtractor,
+        tokenizer: Any,
+        prompt: str | None = None,
+        language_codes: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.prompt = prompt
+        self.language_codes = dict(language_codes or {})
         super().__init__(feature_extractor, tokenizer, chat_template=kwargs.pop("chat_template", None))
 
     def __call__(  # type: ignore[override]
@@ -45,6 +57,8 @@ class PoseProcessor(ProcessorMixin):
         end_ms: float | Sequence[float | None] | None = None,
         return_tensors: str | None = None,
         max_length: int | None = None,
+        language: str | Sequence[str | None] | None = None,
+        sign_language: str | Sequence[str | None] | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
         """Model input for one clip or a list of clips.
@@ -54,27 +68,77 @@ class PoseProcessor(ProcessorMixin):
             text: reference of each clip; gives `labels`, with pads as -100.
             return_tensors: "pt", "np" or None.
             max_length: cut labels to this many tokens; None cuts nothing.
+            language, sign_language: of the text and of the signing, one for all clips or a list; they fill the prompt
+                and choose the language that is written.
 
         Returns:
-            `pose_values` (B, T, V, C), `attention_mask` (B, T) and, with text, `labels` (B, L).
+            `pose_values` (B, T, V, C), `attention_mask` (B, T); with text, `labels` (B, L); with a prompt,
+            `prompt_input_ids` and `prompt_attention_mask` (B, P); with a language that has a code and without text,
+            `forced_bos_token_id`, which `generate` takes.
         """
         if poses is None and text is None:
             raise ClipError("expected poses, text or both, found neither; pass poses=")
         data: dict[str, Any] = {}
         if poses is not None:
             data |= self.feature_extractor(poses, layout, fps, start_ms, end_ms, **kwargs)
-        if text is not None:
-            data["labels"] = self._labels([text] if isinstance(text, str) else list(text), max_length)
+        texts = None if text is None else [text] if isinstance(text, str) else list(text)
+        count = len(data["pose_values"]) if poses is not None else len(texts or ())
+        languages = per_clip(language, count, "language")
+        if self.prompt is not None and poses is not None:
+            data |= self._prompts(languages, per_clip(sign_language, count, "sign_language"))
+        if texts is None and (codes := self.language_tokens(languages)):
+            if len(set(codes)) > 1:
+                found = ", ".join(sorted(set(map(str, languages))))
+                raise ClipError(f"expected one language to write in a call, found {found}; call once for each")
+            data["forced_bos_token_id"] = codes[0]
+        if texts is not None:
+            data["labels"] = self._labels(texts, max_length, languages)
             if poses is not None and len(data["labels"]) != len(data["pose_values"]):
                 raise ClipError(
-                    f"expected one text for each of {len(data['pose_values'])} clips, found {len(data['labels'])}; make the lists equally long"
+                    f"expected one text for each of {len(data['pose_values'])} clips, found {len(data['labels'])}; "
+                    "make the lists equally long"
                 )
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def _labels(self, texts: list[str], max_length: int | None) -> np.ndarray:
-        encoded = self.tokenizer(text_target=texts, max_length=max_length, truncation=max_length is not None)[
-            "input_ids"
+    def language_tokens(self, languages: Sequence[str | None]) -> list[int]:
+        """Id of each language's code, which the text model writes first; empty without codes, or if no clip names a
+        language.
+
+        Raises:
+            ClipError: for a language without a code.
+        """
+        if not self.language_codes or not any(languages):
+            return []
+        for language in languages:
+            if language not in self.language_codes:
+                raise ClipError(
+                    f"expected a language among {', '.join(self.language_codes)}, found {language}; "
+                    "pass language= as one of them"
+                )
+        return [self.tokenizer.convert_tokens_to_ids(self.language_codes[str(language)]) for language in languages]
+
+    def _prompts(self, languages: Sequence[str | None], sign_languages: Sequence[str | None]) -> dict[str, np.ndarray]:
+        """Prompt tokens (B, P), padded on the left so that their distance to the signing is the same in every row."""
+        assert self.prompt is not None
+        named = zip(languages, sign_languages, strict=True)
+        prompts = [
+            self.prompt.format(language=own or "text", sign_language=signed or "sign language") for own, signed in named
         ]
+        encoded = self.tokenizer(prompts, add_special_tokens=False)["input_ids"]
+        ids = np.full((len(encoded), max(map(len, encoded))), self.tokenizer.pad_token_id, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, tokens in enumerate(encoded):
+            ids[row, ids.shape[1] - len(tokens) :], mask[row, ids.shape[1] - len(tokens) :] = tokens, 1
+        return {"prompt_input_ids": ids, "prompt_attention_mask": mask}
+
+    def _labels(self, texts: list[str], max_length: int | None, languages: Sequence[str | None]) -> np.ndarray:
+        encoded: list[list[int]] = []
+        for text, language in zip(texts, languages, strict=True):
+            if self.language_codes and language is not None:
+                self.language_tokens([language])  # checks it
+                self.tokenizer.tgt_lang = self.language_codes[language]
+            options = {"max_length": max_length, "truncation": max_length is not None}
+            encoded.append(self.tokenizer(text_target=text, **options)["input_ids"])
         labels = np.full((len(encoded), max(map(len, encoded), default=0)), IGNORED, dtype=np.int64)
         for row, ids in enumerate(encoded):
             labels[row, : len(ids)] = ids

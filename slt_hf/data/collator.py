@@ -52,16 +52,20 @@ class SignCollator:
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
         """The batch: `pose_values` (B, T, V, C), `attention_mask` (B, T) and `labels` (B, L) or (B,)."""
-        rows = [_as_mapping(row) for row in rows]
-        clips = [self._augmented(clip_of(row), row, place) for place, row in enumerate(rows)]
+        rows = [as_mapping(row) for row in rows]
+        clips = self.clips(rows)
         if self.text_column is None:
             batch = self.processor(poses=clips, return_tensors="pt")
         else:
-            texts = [_filled(row, self.text_column) for row in rows]
+            texts = [filled(row, self.text_column) for row in rows]
             batch = self.processor(poses=clips, text=texts, return_tensors="pt")
         if self.label_column is not None:
             batch["labels"] = self._class_labels(rows)
         return dict(batch)
+
+    def clips(self, rows: Sequence[Mapping[str, Any]]) -> list[PoseClip]:
+        """The rows' clips, augmented."""
+        return [self._augmented(clip_of(row), row, place) for place, row in enumerate(rows)]
 
     def _augmented(self, clip: PoseClip, row: Mapping[str, Any], place: int) -> PoseClip:
         if self.augmentation is None:
@@ -73,13 +77,13 @@ class SignCollator:
         import torch
 
         assert self.label_column is not None
-        labels = [_filled(row, self.label_column) for row in rows]
+        labels = [filled(row, self.label_column) for row in rows]
         if self.label_ids is None:
             return torch.tensor([int(label) for label in labels])
         for row, label in zip(rows, labels, strict=True):
             if label not in self.label_ids:
                 raise ManifestError(
-                    f"row {row.get('id')}: expected one of the {len(self.label_ids)} labels of the model, found {label!r} "
+                    f"row {row.get('id')}: expected one of the model's {len(self.label_ids)} labels, found {label!r} "
                     f"in column {self.label_column}; correct the row, or train with its label"
                 )
         return torch.tensor([self.label_ids[label] for label in labels])
@@ -108,16 +112,16 @@ def clip_of(row: Mapping[str, Any]) -> PoseClip:
     return read_clip(pose, layout=row.get("layout"), fps=row.get("fps"), **times)
 
 
-def _as_mapping(row: Any) -> Mapping[str, Any]:
+def as_mapping(row: Any) -> Mapping[str, Any]:
     if is_dataclass(row) and not isinstance(row, type):
         return {entry.name: getattr(row, entry.name) for entry in fields(row)}
     return row
 
 
-def _filled(row: Mapping[str, Any], column: str) -> Any:
+def filled(row: Mapping[str, Any], column: str) -> Any:
     value = row.get(column)
     if value is None:
         raise ManifestError(
-            f"row {row.get('id')}: expected {column}, found none; fill the column, or leave the row out"
+            f"row {row.get('id')}: expected {column}, found none; fill it or leave the row out"
         )
     return value

@@ -12,9 +12,37 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from transformers import HfArgumentParser
+from transformers import HfArgumentParser, Seq2SeqTrainingArguments, TrainingArguments
 
 from slt_hf.errors import RecipeError
+
+
+@dataclass
+class SignTrainingArguments(TrainingArguments):
+    """transformers' TrainingArguments with what sign language data needs."""
+
+    remove_unused_columns: bool = False
+    """The collator reads whole rows, so columns stay"""
+    resume: bool = False
+    """Go on from the newest checkpoint in output_dir, or on the Hub, if there is one"""
+
+
+@dataclass
+class TranslationTrainingArguments(SignTrainingArguments, Seq2SeqTrainingArguments):
+    """Options of the translation stage."""
+
+    predict_with_generate: bool = True
+    """Evaluation writes texts and scores them"""
+
+
+@dataclass
+class ContrastiveTrainingArguments(SignTrainingArguments):
+    """Options of the contrastive stage."""
+
+    chunk_size: int = 64
+    """Clips encoded at a time; memory depends on this, not on the batch size"""
+    dataloader_drop_last: bool = True
+    """A smaller last batch would have easier negatives"""
 
 
 @dataclass
@@ -101,6 +129,8 @@ class DataArguments:
     """Further fields of PoseFeatureExtractor, as a mapping (JSON on the command line)"""
     prompt: str | None = None
     """Words put before the signing, with {language} and {sign_language} filled from the sample"""
+    language_codes: str | dict | None = None
+    """Language of a sample -> the tokenizer's code, e.g. {deu: de_DE}, for mBART, M2M100 and NLLB"""
     max_frames: int | None = None
     """Clips with more frames than this, at their own rate, are left out of training, never out of evaluation"""
     max_target_tokens: int = 128
@@ -115,11 +145,17 @@ class DataArguments:
     """Sentences per epoch of the synthetic signer; fresh ones each epoch"""
     class_balanced: bool = False
     """Isolated signs: draw every class equally often"""
-    unknown_label: str | None = None
-    """Isolated signs: name given to a clip whose best probability is below the threshold calibrated on dev"""
+    answer_precision: float = 0.9
+    """Isolated signs: below the probability at which this share of dev answers is right, a sign counts as unknown"""
+    early_stopping_evaluations: int | None = None
+    """Stop after so many evaluations without a better metric_for_best_model"""
+    card: str | dict | None = None
+    """What the model card says beside the measured: data, limits, license, title, summary, language, sign_language"""
 
     def __post_init__(self) -> None:
         self.processor_settings = parse_mapping("processor_settings", self.processor_settings) or {}
+        self.language_codes = parse_mapping("language_codes", self.language_codes)
+        self.card = parse_mapping("card", self.card) or {}
         one_of("target", self.target, ("text", "gloss"))
 
 
@@ -178,7 +214,14 @@ def help_from_docstrings(cls: type) -> type:
     return cls
 
 
-for _cls in (ModelArguments, DataArguments, AugmentationArguments):
+for _cls in (
+    ModelArguments,
+    DataArguments,
+    AugmentationArguments,
+    SignTrainingArguments,
+    TranslationTrainingArguments,
+    ContrastiveTrainingArguments,
+):
     help_from_docstrings(_cls)
 
 

@@ -10,6 +10,8 @@ import torch
 from torch.utils.data import Sampler
 from transformers import EvalPrediction, Trainer
 
+from slt_hf.errors import EvaluationError
+from slt_hf.evaluation.sign_metrics import calibrate_unknown_threshold, rank_by_similarity, retrieval_metrics
 from slt_hf.training.sign_trainer import SignTrainerMixin
 
 
@@ -39,6 +41,46 @@ class SignClassificationTrainer(SignTrainerMixin, Trainer):
         with torch.no_grad(), self.compute_loss_context_manager():
             outputs = model(**inputs)
         return outputs.loss, None if prediction_loss_only else outputs.logits.float(), inputs.get("labels")
+
+
+    def calibrate(self, dev: Any, precision: float) -> None:
+        """Store in the config the probability below which a sign counts as unknown.
+
+        Args:
+            dev: clips that were not trained on.
+            precision: wanted share of right answers among those given; where dev cannot reach it, no threshold is set.
+        """
+        output = self.predict(dev, metric_key_prefix="dev")
+        probabilities = softmax(np.asarray(output.predictions))
+        correct = probabilities.argmax(1) == np.asarray(output.label_ids)
+        try:
+            found = calibrate_unknown_threshold(probabilities.max(1), correct, target_precision=precision)
+        except EvaluationError:
+            return
+        self.accelerator.unwrap_model(self.model).config.unknown_threshold = found.threshold
+
+    def dictionary_metrics(self, dictionary: Any, queries: Any) -> dict[str, float]:
+        """DCG, MRR and R@k of finding a query's sign by its nearest neighbour among the dictionary's clips."""
+        known, asked = self.embed(dictionary), self.embed(queries)
+        names = np.asarray(dictionary.classes)
+        ranked = rank_by_similarity(asked, known, list(names[dictionary.class_ids]))
+        return retrieval_metrics(ranked, list(names[queries.class_ids]))
+
+    def embed(self, dataset: Any) -> np.ndarray:
+        """Embeddings (N, D) of every clip, in the dataset's order."""
+        model, rows = self.accelerator.unwrap_model(self.model).eval(), []
+        for inputs in self.get_test_dataloader(dataset):
+            inputs = self._prepare_inputs(inputs)
+            inputs.pop("labels", None)
+            with torch.no_grad():
+                rows.append(self.accelerator.gather_for_metrics(model(**inputs).embeddings.float()).cpu())
+        return torch.cat(rows).numpy()[: len(dataset)]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, classes) -> probabilities."""
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)
 
 
 class ClassBalancedSampler(Sampler[int]):

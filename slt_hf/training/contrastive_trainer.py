@@ -9,28 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import EvalPrediction, Trainer, TrainingArguments
+from transformers import EvalPrediction, Trainer
 
-from slt_hf.modeling.modeling_sign_text_dual_encoder import contrastive_loss
+from slt_hf.modeling.modeling_sign_text_dual_encoder import LARGEST_SCALE, info_nce, same_text
 from slt_hf.training.sign_trainer import SignTrainerMixin
-
-
-@dataclass
-class ContrastiveTrainingArguments(TrainingArguments):
-    """transformers' TrainingArguments, and how many clips are encoded at a time."""
-
-    chunk_size: int = field(default=64, metadata={"help": "Clips encoded at a time; memory depends on this alone"})
 
 
 class ContrastiveTrainer(SignTrainerMixin, Trainer):
     """Trains a `SignTextDualEncoderModel`; the loss runs over the clips of all ranks."""
 
-    loss_is_scaled_for_ga = False  # a mean over the batch: accumulated batches are averaged
+    @property
+    def dual_encoder(self) -> Any:
+        return self.accelerator.unwrap_model(self.model)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """One batch, chunk by chunk; returns the loss over all ranks' clips."""
@@ -45,7 +39,7 @@ class ContrastiveTrainer(SignTrainerMixin, Trainer):
                     outputs = model(**chunk)
                 sign.append(outputs.sign_embeds)
                 text.append(outputs.text_embeds)
-        loss, gradients = self.loss_and_gradients(model, torch.cat(sign), torch.cat(text), inputs)
+        loss, gradients = self.loss_and_gradients(torch.cat(sign), torch.cat(text), inputs)
         start = 0
         for number, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
             last = number == len(chunks) - 1
@@ -57,12 +51,12 @@ class ContrastiveTrainer(SignTrainerMixin, Trainer):
                 surrogate = (outputs.sign_embeds.float() * gradients["sign"][rows]).sum()
                 surrogate = surrogate + (outputs.text_embeds.float() * gradients["text"][rows]).sum()
                 if last:  # the temperature's gradient is the whole batch's, added once
-                    surrogate = surrogate + outputs.logit_scale * gradients["logit_scale"]
+                    surrogate = surrogate + self.dual_encoder.logit_scale * gradients["logit_scale"]
                 self.accelerator.backward(surrogate / self.current_gradient_accumulation_steps)
         return loss / self.current_gradient_accumulation_steps
 
     def loss_and_gradients(
-        self, model: Any, sign: torch.Tensor, text: torch.Tensor, inputs: dict[str, Any]
+        self, sign: torch.Tensor, text: torch.Tensor, inputs: dict[str, Any]
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Loss over all ranks' clips, and its gradient with respect to this rank's embeddings and the temperature.
 
@@ -70,13 +64,14 @@ class ContrastiveTrainer(SignTrainerMixin, Trainer):
         are multiplied by the number of ranks. The temperature's gradient is the same on every rank already.
         """
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
-        scale = self.accelerator.unwrap_model(model).logit_scale.detach().float().requires_grad_()
+        scale = self.dual_encoder.logit_scale.detach().float().requires_grad_()
         all_sign = self.accelerator.gather(sign.float()).requires_grad_()
         all_text = self.accelerator.gather(text.float()).requires_grad_()
-        tokens = self.accelerator.pad_across_processes(inputs["input_ids"], dim=1, pad_index=-1)
-        same_text = text_groups(self.accelerator.gather(tokens))
+        tokens = inputs["input_ids"].masked_fill(inputs["text_attention_mask"] == 0, -1)
+        tokens = self.accelerator.pad_across_processes(tokens, dim=1, pad_index=-1)
+        duplicates = same_text(self.accelerator.gather(tokens))
         with torch.enable_grad():
-            loss = contrastive_loss(all_sign, all_text, scale, same_text)
+            loss = info_nce(similarity(all_sign, all_text, scale), duplicates)
             d_sign, d_text, d_scale = torch.autograd.grad(loss, (all_sign, all_text, scale))
         mine = slice(rank * len(sign), (rank + 1) * len(sign))
         return loss.detach(), {"sign": d_sign[mine] * world, "text": d_text[mine] * world, "logit_scale": d_scale}
@@ -84,19 +79,17 @@ class ContrastiveTrainer(SignTrainerMixin, Trainer):
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[torch.Tensor, Any, Any]:
-        """Loss of one batch, its embeddings (B, D) twice, and text groups are found over the whole split later."""
+        """Loss of one batch, its embeddings (B, D) twice, and its tokens, by which equal texts are found over the whole split."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
             outputs = model(**inputs)
-            scale = self.accelerator.unwrap_model(model).logit_scale.float()
-            groups = text_groups(inputs["input_ids"])
-            loss = contrastive_loss(outputs.sign_embeds.float(), outputs.text_embeds.float(), scale, groups)
-        return loss, (outputs.sign_embeds.float(), outputs.text_embeds.float()), inputs["input_ids"]
+        tokens = inputs["input_ids"].masked_fill(inputs["text_attention_mask"] == 0, -100)
+        return outputs.loss, (outputs.sign_embeds.float(), outputs.text_embeds.float()), tokens
 
 
-def text_groups(input_ids: torch.Tensor) -> torch.Tensor:
-    """A number per row, equal where the token ids (B, L) are."""
-    return torch.unique(input_ids, dim=0, return_inverse=True)[1]
+def similarity(sign: torch.Tensor, text: torch.Tensor, logit_scale: torch.Tensor) -> torch.Tensor:
+    """The model's own: cosine over temperature, (B, P), (N, P) -> (B, N)."""
+    return logit_scale.exp().clamp(max=LARGEST_SCALE) * sign @ text.T
 
 
 def retrieval_metrics(prediction: EvalPrediction, at: tuple[int, ...] = (1, 5, 10)) -> dict[str, float]:

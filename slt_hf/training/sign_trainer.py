@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,10 +16,11 @@ from transformers import TrainerCallback
 
 from slt_hf.data.sampler import FrameBudgetBatchSampler
 from slt_hf.errors import RecipeError
+from slt_hf.model_card import write_card
 from slt_hf.training.arguments import ModelArguments
 
 LAYER = re.compile(r"^(.*?)\b(?:layers|layer|block|h)\.(\d+)\.")
-ENCODER_PARTS = ("encoder.", "projector.", "sign_encoder.", "sign_projection")
+ENCODER_PARTS = ("encoder.", "projector.")
 
 
 class EpochDataLoader(DataLoader):
@@ -32,6 +36,7 @@ class SignTrainerMixin:
     Args:
         model_arguments: learning-rate and freezing options; nothing special without them.
         frames_per_batch: padded frames in a batch of one rank; `per_device_train_batch_size` clips without it.
+        eval_collator: collator without augmentation, for evaluation; `data_collator` without it.
     """
 
     def __init__(
@@ -39,8 +44,10 @@ class SignTrainerMixin:
         *args: Any,
         model_arguments: ModelArguments | None = None,
         frames_per_batch: int | None = None,
+        eval_collator: Any = None,
         **kwargs: Any,
     ) -> None:
+        self.eval_collator = eval_collator
         self.model_arguments = model_arguments or ModelArguments()
         self.frames_per_batch = frames_per_batch
         super().__init__(*args, **kwargs)
@@ -79,6 +86,38 @@ class SignTrainerMixin:
             prefetch_factor=self.args.dataloader_prefetch_factor,
             pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available(),
         )
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+        with self.collating_for_evaluation():
+            return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset: Any) -> DataLoader:
+        with self.collating_for_evaluation():
+            return super().get_test_dataloader(test_dataset)
+
+    @contextmanager
+    def collating_for_evaluation(self) -> Iterator[None]:
+        """Loaders built inside get the collator that augments nothing and cuts nothing."""
+        training = self.data_collator
+        self.data_collator = self.eval_collator or training
+        try:
+            yield
+        finally:
+            self.data_collator = training
+
+    def finish(self) -> None:
+        """Save the result where recipes and users look for it, and publish it if the recipe says so."""
+        self.save_model()
+        self.save_state()
+        self.create_model_card()
+        if self.args.push_to_hub:
+            self.push_to_hub(commit_message="Training finished")
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Our card, from `card.yaml` and the configs, in place of the Trainer's."""
+        folder = Path(self.args.output_dir)
+        if self.is_world_process_zero() and (folder / "card.yaml").is_file():
+            write_card(folder, self.args.hub_model_id or folder.resolve().name)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """The Trainer's optimizer, with one group per learning rate and weight decay."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import EvalPrediction, Seq2SeqTrainer
+from transformers import EvalPrediction, LogitsProcessor, Seq2SeqTrainer
 from transformers.trainer_utils import PredictionOutput
 
 from slt_hf.training.sign_trainer import SignTrainerMixin
@@ -22,6 +22,7 @@ class SignTranslationTrainer(SignTrainerMixin, Seq2SeqTrainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """The model's own loss; with label smoothing the Trainer withholds the labels, so the decoder's input is made here."""
+        inputs = {name: value for name, value in inputs.items() if name != "forced_bos_token_id"}
         if self.label_smoother is not None and "labels" in inputs and "decoder_input_ids" not in inputs:
             unwrapped = self.accelerator.unwrap_model(model)
             decoder_input_ids = unwrapped.prepare_decoder_input_ids_from_labels(inputs["labels"])
@@ -32,7 +33,10 @@ class SignTranslationTrainer(SignTrainerMixin, Seq2SeqTrainer):
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None, **kw: Any
     ) -> tuple[Any, Any, Any]:
         """Loss, predicted token ids (B, L) and label ids."""
+        codes = inputs.pop("forced_bos_token_id", None)
         if self.accelerator.unwrap_model(model).can_generate():
+            if codes is not None:
+                self._gen_kwargs["logits_processor"] = [ForcedLanguage(codes)]
             return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys, **kw)
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
@@ -50,6 +54,23 @@ class SignTranslationTrainer(SignTrainerMixin, Seq2SeqTrainer):
         """
         output: PredictionOutput = self.predict(dataset, **kwargs)
         return decode(np.asarray(output.predictions))[: len(dataset)]
+
+
+class ForcedLanguage(LogitsProcessor):
+    """Writes each row's own language code first, so that one batch may hold several target languages.
+
+    Args:
+        codes: token id per row of the batch; beams of a row share its code.
+    """
+
+    def __init__(self, codes: list[int]) -> None:
+        self.codes = torch.tensor(codes)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        if input_ids.shape[1] != 1:
+            return scores
+        codes = self.codes.to(scores.device).repeat_interleave(len(scores) // len(self.codes))
+        return torch.full_like(scores, -torch.inf).scatter(1, codes[:, None], 0.0)
 
 
 class TextDecoder:

@@ -1,0 +1,62 @@
+"""Train a model that names an isolated sign, and calibrate when it should say that it does not know.
+
+    accelerate launch scripts/train_isolated_signs.py scripts/recipes/islr_wlasl.yaml --dataset data/shards
+
+The finished folder loads with `slt_hf.SignClassifier.from_pretrained(folder)`; its embeddings serve as a dictionary.
+"""
+
+from __future__ import annotations
+
+from transformers import EarlyStoppingCallback, set_seed
+
+from slt_hf.cli.script import run_script
+from slt_hf.data.collator import SignCollator
+from slt_hf.training.arguments import (
+    AugmentationArguments,
+    DataArguments,
+    ModelArguments,
+    SignTrainingArguments,
+    parse_recipe,
+)
+from slt_hf.training.callbacks import ModelCardCallback
+from slt_hf.training.classification_trainer import SignClassificationTrainer, classification_metrics
+from slt_hf.training.models import build_classification_model
+from slt_hf.training.resuming import resume_point
+from slt_hf.training.setup import build_augmentation, card_writer, evaluation_rows, training_rows
+
+
+def main() -> None:
+    """One run: data, model, trainer, threshold, result."""
+    model_arguments, data, augmentation, args = parse_recipe(
+        (ModelArguments, DataArguments, AugmentationArguments, SignTrainingArguments)
+    )
+    set_seed(args.seed)
+    train = training_rows(data, data.fps, args.seed).with_classes(data.target)
+    dev = evaluation_rows(data, data.fps, args.seed).with_classes(data.target, train.classes)
+    model, extractor = build_classification_model(model_arguments, data, train.classes or [])
+    trainer = SignClassificationTrainer(
+        model=model,
+        args=args,
+        data_collator=SignCollator(
+            extractor, build_augmentation(augmentation), label_column="class_id", seed=args.seed
+        ),
+        eval_collator=SignCollator(extractor, label_column="class_id"),
+        train_dataset=train,
+        eval_dataset=dev,
+        processing_class=extractor,
+        compute_metrics=classification_metrics,
+        model_arguments=model_arguments,
+        frames_per_batch=data.frames_per_batch,
+        class_balanced=data.class_balanced,
+        callbacks=[ModelCardCallback(card_writer("isolated_signs", data, model_arguments, train))],
+    )
+    if data.early_stopping_evaluations:
+        trainer.add_callback(EarlyStoppingCallback(data.early_stopping_evaluations))
+    trainer.train(resume_from_checkpoint=resume_point(args))
+    trainer.calibrate(dev, data.answer_precision)
+    trainer.save_metrics("dictionary", trainer.dictionary_metrics(train, dev))
+    trainer.finish()
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,154 @@
+"""Isolated clips joined into words and sentences: letters into spelled words, signs into sequences.
+
+Pose stitching is the field's cheapest source of sentence data (PoseStitch-SLT). Every draw is a function of seed,
+epoch and index, so that two runs, or a resumed one, see the same sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from slt_hf.errors import ClipError
+from slt_hf.processing.pose_files import PoseClip
+
+# T frames, V landmarks, C coordinates
+
+
+@dataclass(frozen=True)
+class StitchingSettings:
+    """How clips are joined; the default is a hard cut at each clip's own speed."""
+
+    fps: float = 25.0
+    """Frame rate of the joined clip"""
+    tempo: float = 0.0
+    """Standard deviation of each clip's tempo, log-normal around 1"""
+    trim: float = 0.0
+    """Each end loses up to this share of a clip's frames"""
+    transition_ms: float = 0.0
+    """Time in which landmarks glide from one clip's last position to the next one's first"""
+
+
+def join_clips(
+    clips: Sequence[PoseClip], settings: StitchingSettings | None = None, rng: np.random.Generator | None = None
+) -> PoseClip:
+    """One clip that shows `clips` one after the other.
+
+    Args:
+        clips: of one layout and number of coordinates; each may have its own frame rate.
+        settings: speed, trimming and transitions; a hard cut by default.
+        rng: needed where tempo or trim vary.
+
+    Raises:
+        ClipError: if there is nothing to join or layouts differ.
+    """
+    settings = settings or StitchingSettings(fps=clips[0].fps if clips else 25.0)
+    if not clips:
+        raise ClipError("expected at least one clip to join, found none; give the clips of one word or sentence")
+    layouts = {clip.layout for clip in clips}
+    if len(layouts) > 1:
+        raise ClipError(f"expected clips of one layout to join, found {', '.join(sorted(layouts))}; convert them first")
+    pieces = [resampled(clip, settings, rng) for clip in clips]
+    gap = round(settings.transition_ms * settings.fps / 1000)
+    points, confidence = pieces[0]
+    for next_points, next_confidence in pieces[1:]:
+        if gap:
+            glide = glided(points[-1], next_points[0], gap)
+            points = np.concatenate([points, glide])
+            confidence = np.concatenate([confidence, glided(confidence[-1], next_confidence[0], gap)])
+        points = np.concatenate([points, next_points])
+        confidence = np.concatenate([confidence, next_confidence])
+    confidence = np.where(np.isfinite(points).all(-1), confidence, 0)
+    return replace(clips[0], points=points, confidence=confidence.astype(np.float32), fps=settings.fps, source=None)
+
+
+def resampled(
+    clip: PoseClip, settings: StitchingSettings, rng: np.random.Generator | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points (T', V, C) and confidence (T', V) of a clip, trimmed, at the joined clip's rate and its own tempo.
+
+    Nearest frames are taken, so that nothing is invented between detections; the processor resamples smoothly later.
+    """
+    first, last = 0.0, clip.num_frames - 1.0
+    speed = 1.0
+    if rng is not None:
+        first += rng.uniform(0, settings.trim) * last
+        last -= rng.uniform(0, settings.trim) * last
+        speed = float(np.exp(rng.normal(0, settings.tempo)))
+    step = clip.fps / settings.fps * speed  # source frames per joined frame
+    frames = np.round(np.arange(first, max(last, first) + 1e-6, step)).astype(int)
+    return clip.points[frames], clip.confidence[frames]
+
+
+def glided(start: np.ndarray, end: np.ndarray, frames: int) -> np.ndarray:
+    """`frames` values between start and end, both left out; NaN where either is missing."""
+    weights = np.arange(1, frames + 1, dtype=np.float32) / (frames + 1)
+    return start + weights.reshape(-1, *[1] * start.ndim) * (end - start)
+
+
+class StitchedDataset:
+    """Sentences made from isolated clips, fresh ones each epoch.
+
+    Args:
+        inventories: per signer (or sign language), unit -> its clips; a sentence is joined from one signer's clips.
+        targets: draws the units of a sentence, e.g. the letters of a word: `targets(rng, inventory) -> (units, text)`.
+        size: sentences per epoch.
+        seed: of every draw.
+        settings: how clips are joined.
+        fixed: the same sentences every epoch (for evaluation).
+    """
+
+    def __init__(
+        self,
+        inventories: Sequence[Mapping[str, Sequence[PoseClip]]],
+        targets: Callable[[np.random.Generator, Mapping[str, Sequence[PoseClip]]], tuple[Sequence[str], str]],
+        size: int,
+        seed: int = 0,
+        settings: StitchingSettings | None = None,
+        fixed: bool = False,
+    ) -> None:
+        self.inventories = list(inventories)
+        self.targets = targets
+        self.size = size
+        self.seed = seed
+        self.settings = settings or StitchingSettings()
+        self.fixed = fixed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = 0 if self.fixed else epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        rng = np.random.default_rng((self.seed, self.epoch, int(index)))
+        inventory = self.inventories[rng.integers(len(self.inventories))]
+        units, text = self.targets(rng, inventory)
+        clips = [inventory[unit][rng.integers(len(inventory[unit]))] for unit in units]
+        clip = join_clips(clips, self.settings, rng)
+        return {"clip": clip, "text": text, "gloss": " ".join(units), "index": int(index), "epoch": self.epoch}
+
+
+def spelled_words(words: Sequence[str], random_share: float = 0.0, lengths: tuple[int, int] = (3, 8)) -> Callable:
+    """Targets for fingerspelling: a word whose letters the signer has, or for `random_share` of draws random letters.
+
+    Random strings keep a model from learning the word list instead of the letters.
+    """
+    by_letters = [(word, set(word)) for word in words]
+
+    def draw(rng: np.random.Generator, inventory: Mapping[str, Sequence[PoseClip]]) -> tuple[Sequence[str], str]:
+        letters = sorted(unit for unit in inventory if len(unit) == 1)
+        if rng.random() < random_share:
+            word = "".join(rng.choice(letters, rng.integers(lengths[0], lengths[1] + 1)))
+            return list(word), word
+        for _ in range(1000):
+            word, needed = by_letters[rng.integers(len(by_letters))]
+            if needed <= inventory.keys():
+                return list(word), word
+        raise ClipError(f"expected a word that can be spelled with {''.join(letters)}, found none in 1000 draws; add words")
+
+    return draw

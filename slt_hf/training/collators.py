@@ -1,0 +1,56 @@
+"""Batches of each stage. All of them read, augment and process clips through `SignCollator`, as everything else does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from slt_hf.data.collator import SignCollator, as_mapping, filled
+
+
+class TranslationCollator(SignCollator):
+    """Clips and the text to write: prompt, target language and cut targets included.
+
+    Args:
+        max_target_tokens: most label tokens of a training sample; None cuts nothing.
+        **kwargs: of `SignCollator`; `text_column` is `text` or `gloss`.
+    """
+
+    def __init__(self, processor: Any, max_target_tokens: int | None = None, **kwargs: Any) -> None:
+        super().__init__(processor, **kwargs)
+        self.max_target_tokens = max_target_tokens
+
+    def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
+        """`SignCollator`'s batch with `prompt_input_ids` where the processor has a prompt, and per row the language's code."""
+        rows = [as_mapping(row) for row in rows]
+        batch = self.processor(
+            poses=self.clips(rows),
+            text=[filled(row, self.text_column) for row in rows],
+            language=[row.get("language") for row in rows],
+            sign_language=[row.get("sign_language") for row in rows],
+            max_length=self.max_target_tokens,
+            return_tensors="pt",
+        )
+        if codes := self.processor.language_tokens([row.get("language") for row in rows]):
+            batch["forced_bos_token_id"] = codes  # per row; the trainer hands them to `generate`
+        return dict(batch)
+
+
+class TextPairCollator(SignCollator):
+    """Clips and their sentences as the text encoder reads them: `input_ids` (B, L), `text_attention_mask` (B, L)."""
+
+    def __init__(self, processor: Any, max_target_tokens: int | None = None, **kwargs: Any) -> None:
+        super().__init__(processor, **kwargs)
+        self.max_target_tokens = max_target_tokens
+
+    def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
+        rows = [as_mapping(row) for row in rows]
+        batch = dict(self.processor(poses=self.clips(rows), return_tensors="pt"))
+        tokens = self.processor.tokenizer(
+            [filled(row, self.text_column) for row in rows],
+            padding=True,
+            truncation=self.max_target_tokens is not None,
+            max_length=self.max_target_tokens,
+            return_tensors="pt",
+        )
+        return batch | {"input_ids": tokens["input_ids"], "text_attention_mask": tokens["attention_mask"]}

@@ -1,0 +1,201 @@
+"""The three stages, run as a user runs them, on a handful of made-up clips."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slt_hf import SignClassifier, SignTranslator
+from slt_hf.data.manifest import Sample, write_manifest
+from slt_hf.errors import RecipeError
+from slt_hf.processing.landmarks import get_layout
+from slt_hf.processing.pose_files import PoseClip, write_pose
+
+WORDS = ["hello", "tree", "house", "water"]
+TINY_ENCODER = {
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "part_hidden_size": 16,
+    "graph_hidden_size": 8,
+    "dropout": 0.0,
+}
+TINY_T5 = {"model_type": "t5", "d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 32, "num_layers": 1, "dropout_rate": 0.0}
+COMMON = {
+    "layout": "holistic_75",
+    "max_steps": 2,
+    "per_device_train_batch_size": 4,
+    "report_to": "none",
+    "use_cpu": True,
+    "save_strategy": "no",
+    "eval_strategy": "steps",
+    "eval_steps": 2,
+    "encoder_config": TINY_ENCODER,
+    "disable_tqdm": True,
+    "dataloader_pin_memory": False,
+}
+
+
+def moving_clip(number: int, frames: int = 12) -> PoseClip:
+    """A signer whose right hand moves in a direction of its own per `number`."""
+    rng = np.random.default_rng(number)
+    layout = get_layout("holistic_75")
+    still = rng.uniform(100, 400, (1, layout.num_points, 3)).repeat(frames, 0)
+    still[:, 11], still[:, 12] = (300, 200, 0), (200, 200, 0)
+    angle = np.pi * number / len(WORDS)
+    path = np.linspace(0, 80, frames)[:, None] * (np.cos(angle), np.sin(angle), 0)
+    still[:, 54:] += path[:, None]
+    return PoseClip(still.astype(np.float32), np.ones(still.shape[:2], np.float32), "holistic_75", 25.0, 500, 500)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of eight training and four dev clips, and a tokenizer for its words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("corpus")
+    samples = []
+    for row in range(12):
+        word = row % 4
+        write_pose(moving_clip(word, 12 + row), folder / f"{row}.pose")
+        split = "train" if row < 8 else "dev"
+        samples.append(Sample(id=f"c{row}", pose=f"{row}.pose", text=WORDS[word], gloss=WORDS[word], split=split, language="eng"))
+    write_manifest(samples, folder / "manifest.csv")
+    vocabulary = {name: i for i, name in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+    fast.save_pretrained(folder / "tokenizer")
+    return folder
+
+
+def run(script: str, repository: Path, corpus: Path, output: Path, **options: object) -> Path:
+    """Run a script in this process with a recipe made of `options`."""
+    import yaml
+
+    recipe = {**COMMON, "dataset": [str(corpus / "manifest.csv")], "tokenizer": str(corpus / "tokenizer"), **options}
+    recipe = {key: value for key, value in recipe.items() if value is not None} | {"output_dir": str(output)}
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    argv, sys.argv = sys.argv, [script, str(output / "recipe.yaml")]
+    try:
+        runpy.run_path(str(repository / "scripts" / script))["main"]()
+    finally:
+        sys.argv = argv
+    return output
+
+
+def test_a_translation_run_leaves_a_folder_that_translates(repository: Path, corpus: Path, tmp_path: Path) -> None:
+    folder = run(
+        "train_translation.py",
+        repository,
+        corpus,
+        tmp_path / "run",
+        text_config=TINY_T5,
+        max_steps=150,
+        eval_steps=150,
+        learning_rate=0.003,
+        lr_scheduler_type="constant",
+    )
+    translator = SignTranslator.from_pretrained(folder)
+    assert [t.text for t in translator([str(corpus / f"{row}.pose") for row in range(4)])] == WORDS
+    predictions = (folder / "predictions" / "step-000150.csv").read_text().splitlines()
+    assert predictions[0] == "id,reference,hypothesis" and len(predictions) == 5
+    assert "eval_chrf" in json.loads((folder / "trainer_state.json").read_text())["log_history"][-2]
+    assert "manifest.csv" in (folder / "README.md").read_text()
+
+
+def test_a_ctc_run_leaves_a_folder_that_translates(repository: Path, corpus: Path, tmp_path: Path) -> None:
+    folder = run("train_translation.py", repository, corpus, tmp_path / "run", head="ctc", target="gloss")
+    assert isinstance(SignTranslator.from_pretrained(folder)(str(corpus / "0.pose")).text, str)
+
+
+def test_a_classification_run_names_signs(repository: Path, corpus: Path, tmp_path: Path) -> None:
+    folder = run(
+        "train_isolated_signs.py",
+        repository,
+        corpus,
+        tmp_path / "run",
+        target="gloss",
+        tokenizer=None,
+        class_balanced=True,
+        max_steps=60,
+        eval_steps=60,
+        learning_rate=0.003,
+    )
+    labels = SignClassifier.from_pretrained(folder)([str(corpus / f"{row}.pose") for row in range(4)], top_k=2)
+    assert [answer.label for answer in labels] == WORDS
+    assert all(len(answer.labels) == 2 for answer in labels)
+    assert "mrr" in (folder / "dictionary_results.json").read_text().lower()
+
+
+def test_the_contrastive_encoder_starts_a_translation_run(repository: Path, corpus: Path, tmp_path: Path) -> None:
+    first = run(
+        "train_contrastive.py", repository, corpus, tmp_path / "contrastive", text_config=TINY_T5, chunk_size=2
+    )
+    second = run(
+        "train_translation.py",
+        repository,
+        corpus,
+        tmp_path / "translation",
+        text_config=TINY_T5,
+        encoder=str(first),
+        processor=str(first),
+        frames_per_batch=64,
+        lora_r=2,
+    )
+    assert SignTranslator.from_pretrained(second).processor.feature_extractor.layout == "holistic_75"
+    assert (second / "adapter" / "adapter_config.json").is_file()
+
+
+def test_an_unknown_key_names_its_neighbour(repository: Path, corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="did you mean learning_rate"):
+        run("train_translation.py", repository, corpus, tmp_path / "run", learnin_rate=1)
+
+
+def test_the_test_split_cannot_choose_a_checkpoint(repository: Path, corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="name dev or validation"):
+        run("train_translation.py", repository, corpus, tmp_path / "run", text_config=TINY_T5, eval_split="test")
+
+
+def test_half_precision_is_refused_for_t5(repository: Path, corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="overflow"):
+        run("train_translation.py", repository, corpus, tmp_path / "run", text_config=TINY_T5, fp16=True)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(repository: Path, corpus: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    recipe = {**COMMON, "text_config": TINY_T5, "dataset": [str(corpus / "manifest.csv")], "max_steps": 4, "learning_rate": 0.01}
+    recipe |= {"tokenizer": str(corpus / "tokenizer"), "lr_scheduler_type": "constant", "train_sampling_strategy": "sequential"}
+    recipe |= {"logging_steps": 1, "eval_strategy": "no"}
+    import yaml
+
+    weights, losses = [], []
+    for processes, batch in ((1, 8), (2, 4)):
+        output = tmp_path / str(processes)
+        output.mkdir()
+        own = {**recipe, "per_device_train_batch_size": batch, "output_dir": str(output)}
+        (output / "recipe.yaml").write_text(yaml.safe_dump(own))
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
+        command = [*torchrun, str(repository / "scripts/train_translation.py"), str(output / "recipe.yaml")]
+        subprocess.run(command, check=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=repository)
+        weights.append(load_file(output / "model.safetensors"))
+        log = json.loads((output / "trainer_state.json").read_text())["log_history"]
+        losses.append([entry["loss"] for entry in log if "loss" in entry])
+    np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
+    for name, value in weights[0].items():
+        np.testing.assert_allclose(value, weights[1][name], atol=1e-5, err_msg=name)
