@@ -9,6 +9,7 @@ import typer
 from slt_hf.cli.demo import demo
 from slt_hf.cli.draw import draw
 from slt_hf.cli.env import env
+from slt_hf.cli.evaluate import evaluate
 from slt_hf.cli.info import info
 from slt_hf.cli.manifest import manifest
 from slt_hf.cli.push import push
@@ -23,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: rich alone would take longer to import than everything else here
 )
 
-for command in (demo, translate, info, draw, push, env, manifest):
+for command in (demo, translate, evaluate, info, draw, push, env, manifest):
     app.command(command.__name__)(command)
 
 

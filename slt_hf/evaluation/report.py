@@ -52,7 +52,7 @@ def evaluate_predictions(
         "settings": {"tokenize": options.tokenize, "samples": options.samples, "seed": options.seed, "level": 0.95},
         "packages": {package: version(package) for package in PACKAGES},
     }
-    return _rounded(report | body)
+    return rounded(report | body)
 
 
 def write_json(report: dict[str, Any], path: str | Path) -> None:
@@ -76,12 +76,12 @@ def _items(predictions: Predictions) -> dict[str, Any]:
     }
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Floats rounded, tuples to lists; what is not a number becomes None, since JSON has no word for it."""
     if isinstance(value, dict):
-        return {str(key): _rounded(entry) for key, entry in value.items()}
+        return {str(key): rounded(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(entry) for entry in value]
+        return [rounded(entry) for entry in value]
     if isinstance(value, float):
         return round(value, PLACES) if math.isfinite(value) else None
     return value

@@ -1,0 +1,195 @@
+"""Predictions of a checkpoint on a split, through the same call that users make; then the same report as for files.
+
+A row that cannot be read or translated is an empty prediction with its reason, never dropped and never zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from slt_hf.data.collator import clip_of
+from slt_hf.errors import EvaluationError, SignDataError
+from slt_hf.evaluation.bootstrap import SEED
+from slt_hf.evaluation.predictions import LABEL_COLUMNS, REFERENCE_COLUMNS, Predictions
+from slt_hf.evaluation.robustness import Disturbance
+from slt_hf.processing.pose_files import PoseClip
+
+CLIP_COLUMNS = frozenset(
+    "clip pose confidence video num_frames num_landmarks num_coordinates layout fps width height num_people offset "
+    "scale start_ms end_ms index epoch bbox checksum extras".split()
+)
+TOP_K = 10  # ranked labels kept, as far as R@10 needs
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a checkpoint made of one row."""
+
+    text: str = ""
+    labels: list[str] | None = None
+    confidence: float | None = None
+    truncated: bool | None = None
+    failure: str | None = None
+
+
+@dataclass
+class Checkpoint:
+    """A translator or classifier, and what evaluation wants to know of it.
+
+    Attributes:
+        model: `SignTranslator` or `SignClassifier`.
+        options: of the call, such as num_beams.
+        end_of_text: token ids that end a sentence; an output without one was cut at the token limit. None if the model
+            does not write token by token.
+    """
+
+    model: Any
+    classifies: bool
+    options: dict[str, Any] = field(default_factory=dict)
+    end_of_text: frozenset[int] | None = None
+
+    def __call__(self, clips: Sequence[PoseClip]) -> list[Output]:
+        """One output per clip.
+
+        Raises:
+            SignDataError: if one of the clips cannot be processed.
+        """
+        if self.classifies:
+            found = self.model(list(clips), top_k=TOP_K, batch_size=len(clips), **self.options)
+            return [Output(answer.label, [label for label, _ in answer.labels], answer.confidence) for answer in found]
+        recorder = EndRecorder(self.model.engine, self.end_of_text)
+        found = type(self.model)(self.model.processor, recorder)(list(clips), batch_size=len(clips), **self.options)
+        return [
+            Output(answer.text, None, answer.confidence, cut)
+            for answer, cut in zip(found, recorder.truncated, strict=True)
+        ]
+
+
+class EndRecorder:
+    """A text engine that notes which outputs came to an end by themselves."""
+
+    def __init__(self, engine: Any, end_of_text: frozenset[int] | None) -> None:
+        self.engine = engine
+        self.end_of_text = end_of_text
+        self.truncated: list[bool | None] = []
+
+    def generate(self, inputs: Mapping[str, Any], **options: Any) -> Any:
+        found = self.engine.generate(inputs, **options)
+        ends = self.end_of_text
+        self.truncated = [None if ends is None else not ends & set(hypothesis.tokens[-1:]) for hypothesis in found]
+        return found
+
+
+def load_checkpoint(
+    name: str | None, revision: str | None = None, device: str | None = None, **options: Any
+) -> Checkpoint:
+    """A checkpoint by folder or Hub id, the bundled one for None; its architecture says which task it is for."""
+    from slt_hf.checkpoint import find_checkpoint, read_json
+    from slt_hf.pipeline import SignClassifier, SignTranslator
+
+    folder = find_checkpoint(name, revision)
+    architecture = (read_json(folder, "config.json").get("architectures") or [""])[0]
+    if architecture.endswith("ForSignClassification"):
+        return Checkpoint(SignClassifier.from_pretrained(folder, device=device), classifies=True)
+    translator = SignTranslator.from_pretrained(folder, device=device)
+    if architecture.endswith("ForCTC"):
+        return Checkpoint(translator, classifies=False, options=options)
+    return Checkpoint(translator, False, options, frozenset({translator.processor.tokenizer.eos_token_id}))
+
+
+def predict(
+    checkpoint: Checkpoint,
+    rows: Sequence[Mapping[str, Any]],
+    places: Iterable[int] | None = None,
+    disturbance: Disturbance | None = None,
+    batch_size: int = 8,
+    seed: int = SEED,
+) -> list[tuple[int, Output]]:
+    """Outputs by place in `rows`.
+
+    Args:
+        rows: manifest rows, shard rows or rows with a clip.
+        places: only these rows: what one process of several does.
+        disturbance: a condition of `robustness.CONDITIONS`; its noise depends on seed and place alone.
+    """
+    outputs: dict[int, Output] = {}
+    for batch in batches(range(len(rows)) if places is None else places, batch_size):
+        clips: dict[int, PoseClip] = {}
+        for place in batch:
+            try:
+                clip = clip_of(rows[place])
+                clips[place] = clip if disturbance is None else disturbance(clip, np.random.default_rng((seed, place)))
+            except SignDataError as error:
+                outputs[place] = Output(failure=str(error))
+        outputs |= dict(zip(clips, run(checkpoint, list(clips.values())), strict=True))
+    return sorted(outputs.items())
+
+
+def run(checkpoint: Checkpoint, clips: Sequence[PoseClip]) -> list[Output]:
+    """All clips at once; if one of them is refused, one by one, so that only this one fails."""
+    if not clips:
+        return []
+    try:
+        return checkpoint(clips)
+    except SignDataError as error:
+        if len(clips) == 1:
+            return [Output(failure=str(error))]
+        return [output for clip in clips for output in run(checkpoint, [clip])]
+
+
+def batches(places: Iterable[int], size: int) -> Iterator[list[int]]:
+    batch: list[int] = []
+    for place in places:
+        batch.append(place)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def as_predictions(
+    rows: Sequence[Mapping[str, Any]], outputs: Sequence[Output], classifies: bool, reference_column: str | None = None
+) -> Predictions:
+    """Outputs beside the raw references of their rows.
+
+    Raises:
+        EvaluationError: if the rows have no reference.
+    """
+    column = reference_column or find_reference(rows, classifies)
+    if empty := [str(row.get("id", place)) for place, row in enumerate(rows) if row.get(column) in (None, "")]:
+        raise EvaluationError(
+            f"expected a reference in column {column!r} of every row, found none in {len(empty)} such as {empty[0]!r}; "
+            "fill it, or name another column with --reference-column"
+        )
+    ids = [str(row.get("id", place)) for place, row in enumerate(rows)]
+    failures = {item: output.failure for item, output in zip(ids, outputs, strict=True) if output.failure is not None}
+    flags = [output.truncated for output in outputs]
+    names = [name for name in rows[0] if name not in CLIP_COLUMNS | {"id", column}]
+    return Predictions(
+        ids=ids,
+        references=[str(row[column]) for row in rows],
+        hypotheses=[output.text for output in outputs],
+        ranked=[output.labels or [] for output in outputs] if classifies else None,
+        confidences=[output.confidence for output in outputs],
+        truncated=flags if any(flag is not None for flag in flags) else [],
+        columns={name: [row.get(name) for row in rows] for name in names},
+        missing=list(failures),
+        failures=failures,
+    )
+
+
+def find_reference(rows: Sequence[Mapping[str, Any]], classifies: bool) -> str:
+    """The first usual column that says something in the first row."""
+    usual = LABEL_COLUMNS if classifies else REFERENCE_COLUMNS
+    found = next((name for name in usual if rows and rows[0].get(name) not in (None, "")), None)
+    if found is None:
+        raise EvaluationError(
+            f"expected a reference column such as {', '.join(usual[:3])}, found "
+            f"{', '.join(rows[0]) if rows else 'no row'}; name it with --reference-column"
+        )
+    return found
