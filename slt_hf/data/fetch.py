@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from slt_hf.errors import PreparationError
 
-MEDIA = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".gif", ".pose")
+MEDIA = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".gif", ".pose", ".task")
 BLOCK = 1 << 16  # bytes
 
 
