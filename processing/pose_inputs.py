@@ -70,7 +70,7 @@ def clip_from_pose(pose: Any, fps: float | None = None) -> PoseClip:
         LandmarkError: for components of no known layout.
     """
     body = pose.body if isinstance(pose.body.data, np.ndarray) else pose.body.numpy()
-    layout, places = recognise([(component.name, tuple(component.points)) for component in pose.header.components])
+    layout, places = recognise(tuple((component.name, tuple(component.points)) for component in pose.header.components))
     mask = np.ma.getmaskarray(body.data).any(axis=-1)
     data = np.asarray(np.ma.getdata(body.data), dtype=np.float32)
     confidence = np.where(mask, np.float32(0), np.asarray(body.confidence, dtype=np.float32))
@@ -108,10 +108,10 @@ def to_clip(
     """
     if isinstance(pose, PoseClip):
         clip = _cut(pose if fps is None else dataclasses.replace(pose, fps=check_fps(fps, pose.name)), start_ms, end_ms)
+    elif hasattr(pose, "body") and hasattr(pose, "header"):  # before files: a Pose has a method `read` too
+        clip = _cut(clip_from_pose(pose, fps), start_ms, end_ms)
     elif isinstance(pose, (str, os.PathLike, bytes, bytearray)) or hasattr(pose, "read"):
         clip = read_pose(pose, start_ms, end_ms, fps)
-    elif hasattr(pose, "body") and hasattr(pose, "header"):
-        clip = _cut(clip_from_pose(pose, fps), start_ms, end_ms)
     elif hasattr(pose, "__array__"):
         return _cut(clip_from_array(pose, layout, fps), start_ms, end_ms)
     else:
