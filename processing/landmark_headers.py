@@ -8,6 +8,7 @@ removed), which is then read into the smallest layout that holds it, with the ab
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from .landmark_names import BODY_17, BODY_25, BODY_33, BODY_135, FEET_6, HAND_POINTS, PUPILS
 from .landmarks import LAYOUTS, LandmarkLayout, part_of
@@ -105,7 +106,8 @@ def canonical_name(component: str, point: str) -> str | None:
     return known or (point if point in _CANONICAL else None)
 
 
-def recognise(components: Sequence[Component]) -> tuple[LandmarkLayout, tuple[int, ...] | None]:
+@lru_cache(maxsize=64)
+def recognise(components: tuple[Component, ...]) -> tuple[LandmarkLayout, tuple[int, ...] | None]:
     """The layout of a header.
 
     Returns:

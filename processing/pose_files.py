@@ -26,36 +26,34 @@ from .pose_file_header import FileBytes, PoseHeader, PoseSource, open_source, pa
 
 __all__ = ["PoseClip", "PoseHeader", "PoseWarning", "pose_bytes", "read_pose", "read_pose_header", "write_pose"]
 
-MIN_CLIP_BYTES, CLIP_BYTES_PER_FILE_BYTE = (
-    64 * 2**20,
-    16,
-)  # how large a clip may grow in memory, by the size of its file
+# How large a clip may grow in memory, by the size of its file: a header with few points is read into a larger layout.
+MIN_CLIP_BYTES = 64 * 2**20
+CLIP_BYTES_PER_FILE_BYTE = 16
 
 
-def _check_memory(num_frames: int, layout: str, axes: int, people: int, header: PoseHeader, data: FileBytes) -> None:
-    kept = get_layout(layout).num_points * (axes + 1)
-    needed = 4 * num_frames * (kept + people * header.num_points * (axes + 1))
+def _check_memory(num_frames: int, num_people: int, header: PoseHeader, data: FileBytes) -> None:
+    """Refuse a clip that would take far more memory than its file takes on disk."""
+    layout, _ = recognise(header.components)
+    points = num_people * header.num_points + layout.num_points
+    needed = 4 * num_frames * points * (header.num_axes + 1)
     allowed = max(MIN_CLIP_BYTES, CLIP_BYTES_PER_FILE_BYTE * data.size)
     if needed > allowed:
         raise PoseFileError(
             f"{data.name}: expected a clip of at most {allowed // 2**20} MiB in memory, found {num_frames} frames of "
-            f"{header.num_points} points "
-            f"({needed // 2**20} MiB); the header is damaged, or pass start_ms and end_ms to read a part"
+            f"{num_people} people with {header.num_points} points ({needed // 2**20} MiB); the header is damaged, or "
+            "pass start_ms and end_ms to read a part"
         )
 
 
 def _stated_frames(header: PoseHeader, data: FileBytes) -> int:
-    """Number of frames in the body of version 0.1 or 0.2, checked against the bytes that are there."""
-    people = header.num_people or 0
+    """Number of frames in the body; for versions 0.1 and 0.2 checked against the bytes that are there."""
     if header.num_frames == 0:
-        raise ClipError(
-            f"{data.name}: expected at least one frame, found a header that states 0; extract the poses again"
-        )
-    if people == 0:
-        raise ClipError(
-            f"{data.name}: expected at least one person, found a header that states 0; extract the poses again"
-        )
-    frame_bytes = 4 * people * header.num_points * (header.num_axes + 1)
+        raise ClipError(f"{data.name}: expected at least one frame, found none; extract the poses again")
+    if header.num_people == 0:
+        raise ClipError(f"{data.name}: expected at least one person, found none; check the video and extract again")
+    if header.num_people is None:  # version 0.0 counts people frame by frame
+        return header.num_frames
+    frame_bytes = 4 * header.num_people * header.num_points * (header.num_axes + 1)
     present = data.size - header.body_offset
     # Version 0.1 counts frames in 16 bits, and longer clips wrap around: the bytes tell how often.
     wraps = (present // frame_bytes - header.num_frames) // 65536 if header.version == 0.1 else 0
@@ -63,9 +61,8 @@ def _stated_frames(header: PoseHeader, data: FileBytes) -> int:
     if num_frames * frame_bytes > present:
         raise PoseFileError(
             f"{data.name}: expected {num_frames} frames ({num_frames * frame_bytes} bytes) from byte "
-            f"{header.body_offset}, found {present} bytes "
-            f"({present // frame_bytes} frames); the file is cut short or its header is damaged: copy or extract it "
-            "again"
+            f"{header.body_offset}, found {present} bytes ({present // frame_bytes} frames); "
+            "the file is cut short or its header is damaged: copy or extract it again"
         )
     return num_frames
 
@@ -86,32 +83,33 @@ def _read_blocks(
     return coordinates.reshape(count, people, points, axes), confidence.reshape(count, people, points)
 
 
-def _read_frames(header: PoseHeader, data: FileBytes, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Frames [first, last) of version 0.0, where each frame lists its people, and each person its components."""
-    axes, points = header.num_axes, header.num_points
-    person_floats = sum(
-        len(names) * len(form) for (_, names), form in zip(header.components, header.formats, strict=True)
-    )
-    frames: list[list[np.ndarray]] = []
+def _read_people(header: PoseHeader, data: FileBytes, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frames [first, last) of version 0.0, where each frame lists its people, and each person its components.
+
+    Returns:
+        Coordinates (T, P, V, C) and confidences (T, P, V), P being the most people of any frame; zeros fill the others.
+    """
+    sizes = [len(names) * len(form) for (_, names), form in zip(header.components, header.formats, strict=True)]
+    person_type = np.dtype([("number", "<u2"), ("values", "<f4", (sum(sizes),))])
+    frames = []
     for frame in range(last):
-        people = data.unpack("<H", f"number of people in frame {frame}")[0]
-        raw = data.read(people * (2 + 4 * person_floats), f"people of frame {frame}")
+        (people,) = data.unpack("<H", f"number of people in frame {frame}")
+        raw = data.read(people * person_type.itemsize, f"people of frame {frame}")
         if frame >= first:
-            person_bytes = 2 + 4 * person_floats  # a person begins with a 16-bit number
-            frames.append(
-                [np.frombuffer(raw, "<f4", person_floats, 2 + person * person_bytes) for person in range(people)]
-            )
-    num_people = max(1, max(len(people_in_frame) for people_in_frame in frames))
-    coordinates = np.zeros((len(frames), num_people, points, axes), dtype=np.float32)
-    confidence = np.zeros((len(frames), num_people, points), dtype=np.float32)
-    for frame, people_in_frame in enumerate(frames):
-        for person, values in enumerate(people_in_frame):
-            start = place = 0
-            for (_, names), form in zip(header.components, header.formats, strict=True):
-                block = values[start : start + len(names) * len(form)].reshape(len(names), len(form))
-                coordinates[frame, person, place : place + len(names), : len(form) - 1] = block[:, :-1]
-                confidence[frame, person, place : place + len(names)] = block[:, -1]
-                start, place = start + block.size, place + len(names)
+            frames.append(np.frombuffer(raw, person_type)["values"])
+    num_people = max(1, max(map(len, frames)))
+    _check_memory(len(frames), num_people, header, data)
+    values = np.zeros((len(frames), num_people, sum(sizes)), dtype=np.float32)
+    for row, people_in_frame in zip(values, frames, strict=True):
+        row[: len(people_in_frame)] = people_in_frame
+    coordinates = np.zeros((*values.shape[:2], header.num_points, header.num_axes), dtype=np.float32)
+    confidence = np.zeros(coordinates.shape[:3], dtype=np.float32)
+    start = place = 0
+    for size, form in zip(sizes, header.formats, strict=True):
+        block = values[..., start : start + size].reshape(*values.shape[:2], -1, len(form))
+        points = slice(place, place + size // len(form))
+        coordinates[:, :, points, : len(form) - 1], confidence[:, :, points] = block[..., :-1], block[..., -1]
+        start, place = start + size, points.stop
     return coordinates, confidence
 
 
@@ -145,18 +143,13 @@ def read_pose(
         header = parse_header(data)
         layout, places = recognise(header.components)
         rate = check_fps(header.fps if fps is None else fps, name)
-        num_frames = _stated_frames(header, data) if header.version else header.num_frames
-        first, last = frame_range(num_frames, rate, start_ms, end_ms, name) if num_frames else (0, 0)
-        if first == last:
-            raise ClipError(
-                f"{name}: expected at least one frame, found a header that states 0; extract the poses again"
-            )
-        _check_memory(last - first, layout.name, header.num_axes, header.num_people or 1, header, data)
-        people = (
-            _read_blocks(header, data, num_frames, first, last)
-            if header.version
-            else _read_frames(header, data, first, last)
-        )
+        num_frames = _stated_frames(header, data)
+        first, last = frame_range(num_frames, rate, start_ms, end_ms, name)
+        _check_memory(last - first, header.num_people or 1, header, data)
+        if header.version == 0.0:
+            people = _read_people(header, data, first, last)
+        else:
+            people = _read_blocks(header, data, num_frames, first, last)
     finally:
         if ours:
             file.close()
@@ -178,13 +171,23 @@ def spread(
 
 
 def pose_bytes(clip: PoseClip) -> bytes:
-    """The content of a .pose file of version 0.2 with this clip; the same clip always gives the same bytes."""
+    """The content of a .pose file of version 0.2 with this clip; the same clip always gives the same bytes.
+
+    Raises:
+        LandmarkError: if the clip's layout is unknown.
+        ClipError: if its coordinates or image size cannot be written.
+    """
     layout = get_layout(clip.layout)
-    axes = clip.points.shape[-1]
-    form = {2: "XYC", 3: "XYZC"}[axes]
+    width, height = round(clip.width or 0), round(clip.height or 0)
+    if not (0 <= width <= 65535 and 0 <= height <= 65535) or clip.points.shape[-1] not in (2, 3):
+        raise ClipError(
+            f"{clip.name}: a .pose file holds x, y[, z] and an image of up to 65535 pixels a side, found "
+            f"{clip.points.shape[-1]} coordinates and {width} x {height}; drop coordinates, or leave out the size"
+        )
+    form = "XYC" if clip.points.shape[-1] == 2 else "XYZC"
     components = components_of(layout)
     out = io.BytesIO()
-    out.write(struct.pack("<fHHHH", 0.2, round(clip.width or 0), round(clip.height or 0), 0, len(components)))
+    out.write(struct.pack("<fHHHH", 0.2, width, height, 0, len(components)))
     start = 0
     for name, points in components:
         inside = range(start, start + len(points))

@@ -102,6 +102,15 @@ def _points_frame(points: np.ndarray, confidence: np.ndarray) -> SignerFrame | N
     return SignerFrame((float(x), float(y)), max(float((high - low).max()) / 2, 1e-6), "points")
 
 
+def measure_frame(clip: PoseClip, normalization: str = "shoulders") -> SignerFrame | None:
+    """What `signer_frame` measures, in silence; None where nothing is seen in any frame."""
+    points, confidence = clip.points, clip.confidence
+    frame = None
+    if normalization == "shoulders":
+        frame = _pair_frame(points, confidence, clip.layout, ("left_shoulder", "right_shoulder"))
+    return frame or _hands_frame(points, confidence, clip.layout) or _points_frame(points, confidence)
+
+
 def signer_frame(clip: PoseClip, normalization: str = "shoulders") -> SignerFrame:
     """The frame of reference that a normalization measures on a clip.
 
@@ -112,28 +121,18 @@ def signer_frame(clip: PoseClip, normalization: str = "shoulders") -> SignerFram
     Raises:
         ClipError: if nothing is seen in any frame.
     """
-    points, confidence = clip.points, clip.confidence
-    frame = (
-        _pair_frame(points, confidence, clip.layout, ("left_shoulder", "right_shoulder"))
-        if normalization == "shoulders"
-        else None
-    )
-    if frame is not None:
-        return frame
-    frame = _hands_frame(points, confidence, clip.layout) or _points_frame(points, confidence)
+    frame = measure_frame(clip, normalization)
     if frame is None:
         raise ClipError(
-            f"{clip.name}: expected a person, found no landmark in any of {clip.num_frames} frames; check the clip and "
-            "its extractor"
+            f"{clip.name}: expected a person, found no landmark in any of {clip.num_frames} frames; "
+            "check the clip and its extractor"
         )
-    if normalization == "shoulders" or frame.kind != "hands":
-        measured = "the hands (wrist and palm)" if frame.kind == "hands" else "the box around all points"
-        warnings.warn(
-            f"{clip.name}: no frame shows both shoulders; sizes are taken from {measured}, so where the hands are on "
-            "the body is lost",
-            PoseWarning,
-            stacklevel=3,
+    if frame.kind != normalization:
+        measured = {"hands": "the hands (wrist and palm)", "points": "the box around all points"}[frame.kind]
+        lost = (
+            "both shoulders, so where the hands are on the body is lost" if normalization == "shoulders" else "a palm"
         )
+        warnings.warn(f"{clip.name}: sizes are taken from {measured}: no frame shows {lost}", PoseWarning, stacklevel=3)
     return frame
 
 

@@ -1,0 +1,168 @@
+"""Vary training clips: tempo, hidden frames and parts, mirror, plane, camera. Seeded by a numpy Generator.
+
+    augment_clip(clip, np.random.default_rng(seed), AugmentationSettings(tempo=0.2, rotation=5, noise=0.001))
+
+The settings are those that paid in logged ablations: tempo N(1, .2) (SignCLIP), frame dropout .15 and part dropout .1
+(sign-language-processing/segmentation), rotation and shear around .1, noise .001. Mirroring swaps the sides' landmarks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from .landmarks import get_layout
+from .pose_clip import MAX_FPS, PoseClip
+from .pose_normalization import SignerFrame, measure_frame
+
+# T frames, V landmarks, C coordinates
+
+CAMERA_DISTANCE = 6.0  # shoulder widths between camera and signer: about 2.5 m
+MAX_TEMPO = 2.0  # neither more than twice as fast nor as slow
+
+
+@dataclass(frozen=True)
+class AugmentationSettings:
+    """How clips are varied; all zero leaves them as they are."""
+
+    tempo: float = 0.0
+    """Standard deviation of the tempo, drawn from a log-normal around 1"""
+    frame_dropout: float = 0.0
+    """Share of frames hidden: nothing is detected in them, time stays"""
+    part_dropout: float = 0.0
+    """Chance that one hand or the face is hidden for the whole clip"""
+    mirror: float = 0.0
+    """Chance of mirroring, left and right landmarks swapped"""
+    rotation: float = 0.0
+    """Standard deviation of the in-plane rotation, degrees"""
+    shear: float = 0.0
+    """Standard deviation of the shear"""
+    scale: float = 0.0
+    """Standard deviation of the logarithm of the scale of x and y, drawn apart"""
+    noise: float = 0.0
+    """Standard deviation of jitter on every landmark, in shoulder widths"""
+    camera: float = 0.0
+    """Standard deviation of the camera's turn around the signer, degrees"""
+
+
+def augment_clip(clip: PoseClip, rng: np.random.Generator, settings: AugmentationSettings) -> PoseClip:
+    """A varied copy of a clip; the clip itself is not changed. The same generator state gives the same copy.
+
+    A clip that shows nobody comes back as it is.
+    """
+    frame = measure_frame(clip)
+    if frame is None:
+        return clip
+    if rng.random() < settings.mirror:
+        clip = mirror_clip(clip, frame)
+    points, confidence = clip.points.astype(np.float32), clip.confidence.astype(np.float32)
+    image = _image_points(clip.layout)
+    if settings.rotation or settings.shear or settings.scale:
+        matrix = plane_matrix(rng, settings.rotation, settings.shear, settings.scale)
+        points[:, image] = transform_plane(points[:, image], matrix, frame)
+    if settings.camera:
+        points[:, image] = turn_camera(points[:, image], rng.normal(0, settings.camera), frame)
+    if settings.noise:
+        points[:, image, :2] += rng.normal(0, settings.noise * frame.scale, points[:, image, :2].shape).astype(
+            np.float32
+        )
+    if settings.frame_dropout:
+        confidence = hide_frames(confidence, settings.frame_dropout, rng)
+    if rng.random() < settings.part_dropout:
+        confidence = hide_part(confidence, clip.layout, rng)
+    points[~(confidence > 0)] = np.nan
+    tempo = np.exp(np.clip(rng.normal(0, settings.tempo), -np.log(MAX_TEMPO), np.log(MAX_TEMPO)))
+    # A faster signer is the same frames at a higher rate: the processor resamples once, to the model's rate.
+    fps = min(float(clip.fps * tempo), MAX_FPS) if settings.tempo else clip.fps
+    return dataclasses.replace(clip, points=points, confidence=confidence, fps=fps)
+
+
+def _image_points(layout: str) -> slice | np.ndarray:
+    """Points in image coordinates: all but MediaPipe's body in metres."""
+    schema = get_layout(layout)
+    world = schema.parts.get("world")
+    return np.setdiff1d(np.arange(schema.num_points), world) if world else slice(None)
+
+
+def mirror_clip(clip: PoseClip, frame: SignerFrame | None = None) -> PoseClip:
+    """The signer in a mirror: x reversed, left and right landmarks swapped. Twice is the identity.
+
+    x is reversed within the image where its width is known, else around the signer.
+    """
+    schema = get_layout(clip.layout)
+    partners = np.array(schema.mirror)
+    points, confidence = clip.points[:, partners].copy(), clip.confidence[:, partners].copy()
+    if clip.width:
+        axis = float(clip.width)
+    else:
+        frame = frame or measure_frame(clip)
+        axis = 2 * frame.centre[0] if frame else 0.0
+    world = list(schema.parts.get("world", ()))
+    image = _image_points(clip.layout)
+    points[:, image, 0] = np.float32(axis) - points[:, image, 0]
+    points[:, world, 0] *= -1
+    return dataclasses.replace(clip, points=points, confidence=confidence)
+
+
+def plane_matrix(rng: np.random.Generator, rotation: float, shear: float, scale: float) -> np.ndarray:
+    """A random 2 x 2 matrix: scale x and y, shear x along y, rotate; arguments are standard deviations."""
+    angle, slant = np.radians(rng.normal(0, rotation)), rng.normal(0, shear)
+    stretch = np.exp(rng.normal(0, scale, 2))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return turn @ np.array([[1, slant], [0, 1]]) @ np.diag(stretch)
+
+
+def transform_plane(points: np.ndarray, matrix: np.ndarray, frame: SignerFrame) -> np.ndarray:
+    """Multiply x and y by a 2 x 2 matrix, around the signer's centre. Points (T, V, C); z stays."""
+    transformed = points.copy()
+    x, y = points[..., 0] - np.float32(frame.centre[0]), points[..., 1] - np.float32(frame.centre[1])
+    (a, b), (c, d) = matrix.astype(np.float32)
+    transformed[..., 0] = a * x + b * y + np.float32(frame.centre[0])
+    transformed[..., 1] = c * x + d * y + np.float32(frame.centre[1])
+    return transformed
+
+
+def turn_camera(points: np.ndarray, degrees: float, frame: SignerFrame) -> np.ndarray:
+    """See the signer from the side, by a turn around the vertical axis through their centre, with perspective.
+
+    z counts as depth in the unit of x, growing away from the camera, as MediaPipe writes it; without z the signer is a
+    plane. MediaPipe's z of a hand begins at its wrist, so a turned hand is right in itself and less so in its distance.
+
+    Args:
+        points: (T, V, C).
+        degrees: turn; positive turns the signer's image-right side away.
+        frame: where the signer stands.
+    """
+    turned = points.copy()
+    angle, distance = np.radians(degrees), np.float32(CAMERA_DISTANCE * frame.scale)
+    sine, cosine = np.float32(np.sin(angle)), np.float32(np.cos(angle))
+    x, y = points[..., 0] - np.float32(frame.centre[0]), points[..., 1] - np.float32(frame.centre[1])
+    z = points[..., 2] if points.shape[-1] > 2 else np.float32(0)
+    depth = x * sine + z * cosine
+    nearness = distance / np.maximum(distance + depth, distance / 4)  # nobody stands in the camera
+    turned[..., 0] = (x * cosine - z * sine) * nearness + np.float32(frame.centre[0])
+    turned[..., 1] = y * nearness + np.float32(frame.centre[1])
+    if points.shape[-1] > 2:
+        turned[..., 2] = depth
+    return turned
+
+
+def hide_frames(confidence: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Confidence (T, V) with a share of its frames 0; never all of them."""
+    hidden = rng.random(len(confidence)) < share
+    hidden[rng.integers(len(confidence))] = False
+    return np.where(hidden[:, None], np.float32(0), confidence)
+
+
+def hide_part(confidence: np.ndarray, layout: str, rng: np.random.Generator) -> np.ndarray:
+    """Confidence (T, V) with one hand or the face 0; a part is hidden only if something else stays visible."""
+    parts = [
+        indices for part, indices in get_layout(layout).parts.items() if part in ("left_hand", "right_hand", "face")
+    ]
+    if not parts:
+        return confidence
+    hidden = confidence.copy()
+    hidden[:, list(parts[rng.integers(len(parts))])] = 0
+    return hidden if hidden.any() else confidence
