@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,14 +113,29 @@ def load_model(cls: Any, folder: Path, device: str | None = None, dtype: str | t
     from slt_hf.device import pick_device
 
     try:
-        model, report = cls.from_pretrained(
-            folder, dtype=dtype or "auto", use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
+        with without_progress_bars():
+            model, report = cls.from_pretrained(
+                folder, dtype=dtype or "auto", use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{folder}: loading {cls.__name__} failed: {reason}; fetch or save it again") from error
     check_loaded(folder, cls.__name__, report)
     return model.to(pick_device(device)).eval()
+
+
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """No bar for reading a local file: it would stand among a command's output."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def check_loaded(folder: Path, name: str, report: dict[str, Any]) -> None:

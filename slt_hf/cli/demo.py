@@ -23,7 +23,7 @@ def demo(
     from slt_hf.cli.output import print_json
     from slt_hf.pipeline import SignTranslator
     from slt_hf.processing.pose_files import write_pose
-    from slt_hf.synthesis.demonstration import sign_unseen
+    from slt_hf.demonstration import sign_unseen
     from slt_hf.visualization import draw_animation, draw_sheet
 
     reference, clip, seed = sign_unseen(text, seed)
