@@ -41,24 +41,26 @@ class ArmProportions:
     upper_arm: float = 0.28
     forearm: float = 0.25
     hand_scale: float = 1.0
+    finger_length: float = 1.0
 
 
-def hand_points(angles: np.ndarray, scale: float = 1.0) -> np.ndarray:
+def hand_points(angles: np.ndarray, scale: float = 1.0, finger_length: float = 1.0) -> np.ndarray:
     """Joint angles in degrees (..., 21) to landmarks in hand axes, metres, wrist at the origin: (..., 21, 3)."""
     angles = np.radians(angles)
     points = np.zeros((*angles.shape[:-1], NUM_HAND_POINTS, 3))
     points[..., 1:5, :] = _thumb(angles[..., 16:])
     fingers = angles[..., :16].reshape(*angles.shape[:-1], 4, 4)
-    points[..., 5:, :] = _fingers(fingers).reshape(*angles.shape[:-1], 16, 3)
+    points[..., 5:, :] = _fingers(fingers, finger_length).reshape(*angles.shape[:-1], 16, 3)
     return points * scale
 
 
-def _fingers(angles: np.ndarray) -> np.ndarray:
+def _fingers(angles: np.ndarray, length: float) -> np.ndarray:
     """(..., 4 fingers, [mcp, abduction, pip, dip]) radians to (..., 4, 4 joints, 3)."""
     flexion = np.cumsum(angles[..., [0, 2, 3]], axis=-1)  # (..., 4, 3): a finger bends in one plane, angles add up
     abduction = angles[..., 1, None] * np.cos(angles[..., :1] * 0.5)  # a bent knuckle spreads less
-    along = PHALANGES * np.cos(flexion)
-    steps = np.stack([along * np.sin(abduction), along * np.cos(abduction), PHALANGES * np.sin(flexion)], axis=-1)
+    bones = PHALANGES * length
+    along = bones * np.cos(flexion)
+    steps = np.stack([along * np.sin(abduction), along * np.cos(abduction), bones * np.sin(flexion)], axis=-1)
     joints = np.concatenate([np.zeros_like(steps[..., :1, :]), np.cumsum(steps, axis=-2)], axis=-2)
     return joints + KNUCKLES[:, None]
 

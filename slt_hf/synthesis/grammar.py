@@ -1,0 +1,1 @@
+def glosses_of(text): return text.upper().split()
