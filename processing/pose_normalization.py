@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .landmarks import LandmarkLayout, get_layout, select, sources_of
-from .pose_clip import MAX_COORDINATE, PoseClip, PoseWarning
+from .pose_clip import MAX_COORDINATE, PoseClip, PoseWarning, within
 from .pose_errors import ClipError, LandmarkError
 
 # T frames, V landmarks, C coordinates
@@ -34,17 +34,8 @@ class SignerFrame:
     kind: str
 
 
-def _within(points: np.ndarray, limit: float) -> np.ndarray:
-    """Points whose every coordinate is smaller than `limit`; axis by axis, since reducing a short axis is slow."""
-    with np.errstate(invalid="ignore"):
-        good = np.abs(points[..., 0]) < limit
-        for axis in range(1, points.shape[-1]):
-            good &= np.abs(points[..., axis]) < limit
-    return good
-
-
 def detected(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    return (confidence > 0) & _within(points, MAX_COORDINATE)
+    return (confidence > 0) & within(points, MAX_COORDINATE)
 
 
 def mask(points: np.ndarray, confidence: np.ndarray, good: np.ndarray) -> None:
@@ -206,5 +197,5 @@ def normalize_as(
     if world:  # metres around the hips: a frame of their own
         own = _pair_frame(points, confidence, layout.name, ("world_left_shoulder", "world_right_shoulder"))
         normalized[:, world] = normalize(points[:, world], own) if own else np.nan
-    mask(normalized, confidence, _within(normalized[..., :2], MAX_UNITS))
+    mask(normalized, confidence, within(normalized[..., :2], MAX_UNITS))
     return normalized, confidence
