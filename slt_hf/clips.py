@@ -46,5 +46,5 @@ def load_clip(
     if isinstance(source, str | os.PathLike) and Path(source).suffix.lower() != ".pose":
         from slt_hf.poses.formats import read_clip
 
-        return read_clip(source, layout=layout, fps=fps, start_ms=start_ms, end_ms=end_ms)
+        return read_clip(source, layout=layout, fps=fps, start_ms=start_ms, end_ms=end_ms, sample_id=sample_id)
     return to_clip(source, layout, fps, start_ms, end_ms)
