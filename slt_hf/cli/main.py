@@ -10,9 +10,12 @@ from slt_hf.cli.demo import demo
 from slt_hf.cli.draw import draw
 from slt_hf.cli.env import env
 from slt_hf.cli.evaluate import evaluate
+from slt_hf.cli.extract import extract
 from slt_hf.cli.info import info
 from slt_hf.cli.manifest import manifest
+from slt_hf.cli.prepare import prepare
 from slt_hf.cli.push import push
+from slt_hf.cli.push_dataset import push_dataset
 from slt_hf.cli.translate import translate
 
 app = typer.Typer(
@@ -24,8 +27,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: rich alone would take longer to import than everything else here
 )
 
-for command in (demo, translate, evaluate, info, draw, push, env, manifest):
-    app.command(command.__name__)(command)
+for command in (demo, translate, evaluate, info, draw, push, env, manifest, prepare, extract, push_dataset):
+    app.command(command.__name__.replace("_", "-"))(command)
 
 
 def main() -> None:

@@ -14,7 +14,9 @@ def prepare(
         Path | None, typer.Argument(help="CSV, TSV, JSONL or Parquet of clips; leave out with --report.")
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder of the shards.")] = Path("shards"),
-    report: Annotated[bool, typer.Option("--report", help="Only print what became of every item, and write it.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Only print what became of every item, and write it.")
+    ] = False,
     workers: Annotated[int, typer.Option(help="Worker processes.")] = max(1, (os.cpu_count() or 2) - 1),
     backend: Annotated[
         str, typer.Option(help="mediapipe_holistic, mediapipe_tasks, transformers, rtmlib or module:attribute.")

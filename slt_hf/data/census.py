@@ -92,11 +92,16 @@ def take_census(plan: Plan, ledger: Ledger) -> Census:
         elif len(few := examples.setdefault(entry.status, [])) < EXAMPLES:
             few.append({"id": entry.id, "reason": entry.reason})
     return Census(
-        {name: _split(numbers) for name, numbers in splits.items()},
+        {name: _split(splits[name]) for name in sorted(splits, key=_place)},
         pending,
         {status: examples[status] for status in STATUSES if status in examples},
         {name: ", ".join(sorted(versions)) for name, versions in sorted(tools.items())},
     )
+
+
+def _place(split: str) -> tuple[int, str]:
+    usual = ("train", "validation", "test")
+    return (usual.index(split) if split in usual else len(usual), split)
 
 
 def _split(numbers: dict[str, Any]) -> SplitCensus:

@@ -163,11 +163,9 @@ class _Task:
             self.waiting.setdefault(address, []).append(item)
 
     def _work(self) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would copy threads and locks of whoever calls us
-        child = {"initializer": start_child, "context": context}
-        workers = max(1, min(self.settings.workers, len(self.ready) + len(self.waiting)))
-        pool = ProcessPool(workers, initargs=(self.settings.memory_bytes, os.getpid()), **child)
-        fetchers = ProcessPool(DOWNLOADS_AT_ONCE, initargs=(0, os.getpid()), **child)
+        workers = max(1, min(self.settings.workers, len(self.ready) + sum(map(len, self.waiting.values()))))
+        pool = _pool(workers, self.settings.memory_bytes)
+        fetchers = _pool(DOWNLOADS_AT_ONCE, 0)  # starts its processes with the first download
         try:
             self._check_extractor(pool)
             to_fetch = deque(self.waiting)
@@ -279,6 +277,13 @@ class _Task:
         self.ledger.record_shard(shard.name, shard.key, len(good), checksum)
         for file in files:
             file.unlink()
+
+
+def _pool(workers: int, memory_bytes: int) -> ProcessPool:
+    """Killable workers, forked from a clean server: a plain fork would copy threads and locks of whoever calls us."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "slt_hf.data.preparation_item"])
+    return ProcessPool(workers, initializer=start_child, initargs=(memory_bytes,), context=context)
 
 
 def write_shard(rows: list[Path], path: Path) -> str:

@@ -250,12 +250,14 @@ def _extractor(settings: ItemSettings) -> Extractor:
     return _extractors[key]
 
 
-def start_child(memory_bytes: int, parent: int) -> None:
+def start_child(memory_bytes: int) -> None:
     """Called once in every worker: limit its memory, and leave when the parent is gone, however it went."""
     if memory_bytes:
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+
+    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,7 +1,7 @@
 """Decode video frames by time within a budget. Imports only numpy and av.
 
-The extraction worker runs in an environment of its own, without slt_hf, and loads this very file by path: what the
-extractor sees is what `slt_hf.poses.video` reads. Errors here are Python's own; `video.py` turns them into `VideoError`.
+The extraction worker runs in an environment of its own, without slt_hf, and loads this very file by path: what
+the extractor sees is what `slt_hf.poses.video` reads. Errors here are Python's own; `video.py` makes them `VideoError`.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ def read_info(source: str | Path | BinaryIO) -> VideoInfo:
 def packet_times(source: str | Path | BinaryIO, budget: VideoBudget) -> list[float]:
     """Times in ms of the frames that the file holds, in order, without decoding any."""
     with open_video(source) as (container, stream):
-        begin = time.monotonic()
+        clock = _Clock()
         stamps = []
         for packet in container.demux(stream):
             if packet.pts is not None:
                 stamps.append(packet.pts)
-            _check(len(stamps), begin, budget)
+            _check(len(stamps), clock.seconds(), budget)
         first = stream.start_time or 0
         return [float((pts - first) * stream.time_base) * 1000 for pts in sorted(stamps)]
 
@@ -111,9 +111,9 @@ def decode(
         if start > SEEK_ABOVE_MS:
             target = first + int((start - 1) / 1000 / stream.time_base)
             container.seek(max(target, first), stream=stream, backward=True)
-        begin = time.monotonic()
+        clock = _Clock()
         for count, frame in enumerate(_frames(container, stream), 1):
-            _check(count, begin, budget)
+            _check(count, clock.seconds(), budget)
             if frame.pts is None:
                 continue
             time_ms = float((frame.pts - first) * stream.time_base) * 1000
@@ -122,7 +122,10 @@ def decode(
             if time_ms < start - 1e-6 or (wanted is not None and not wanted(time_ms)):
                 continue
             _check_size(frame.width, frame.height, budget)  # a stream may change size on the way
-            yield Frame(time_ms, upright(frame))
+            image = upright(frame)
+            clock.stop()  # what is done with the frame is not the file's fault
+            yield Frame(time_ms, image)
+            clock.go()
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:
@@ -147,10 +150,26 @@ def upright(frame: Any) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
-def _check(frames: int, begin: float, budget: VideoBudget) -> None:
+class _Clock:
+    """Seconds spent decoding."""
+
+    def __init__(self) -> None:
+        self._spent, self._since = 0.0, time.monotonic()
+
+    def seconds(self) -> float:
+        return self._spent + time.monotonic() - self._since
+
+    def stop(self) -> None:
+        self._spent = self.seconds()
+
+    def go(self) -> None:
+        self._since = time.monotonic()
+
+
+def _check(frames: int, seconds: float, budget: VideoBudget) -> None:
     if frames > budget.max_frames:
         raise ValueError(f"more than {budget.max_frames} frames")
-    if time.monotonic() - begin > budget.max_seconds:
+    if seconds > budget.max_seconds:
         raise ValueError(f"decoding takes longer than {budget.max_seconds:g} s")
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,8 @@ class MediaPipe(Closing):
         complexity: of the body model; 1 is the one whose weights the 0.10.21 wheel carries.
         model: a `holistic_landmarker.task` file: MediaPipe Tasks is used instead of the legacy solution.
         memory_bytes: most address space of the subprocess; 0 for no limit.
-        budget: what one video may cost.
+        timeout_seconds: longest time for one video; None for no limit.
+        budget: what decoding one video may cost.
     """
 
     layout = "holistic_543"
@@ -44,9 +47,10 @@ class MediaPipe(Closing):
         complexity: int = 1,
         model: str | Path | None = None,
         memory_bytes: int = 0,
+        timeout_seconds: float | None = None,
         budget: VideoBudget | None = None,
     ):
-        self.budget = budget or VideoBudget()
+        self.budget, self.timeout_seconds = budget or VideoBudget(), timeout_seconds
         worker = Path(__file__).with_name("mediapipe_worker.py")
         self._command = [str(python or find_extraction_python()), "-I", str(worker), "--complexity", str(complexity)]
         self._command += ["--memory-bytes", str(memory_bytes)]
@@ -97,14 +101,20 @@ class MediaPipe(Closing):
     def _ask(self, request: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
         process = self._started()
         assert process.stdin is not None
+        timer = threading.Timer(self.timeout_seconds, process.kill) if self.timeout_seconds else None
+        if timer:
+            timer.start()
         try:
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
+            while not {"done", "error"} & (reply := self._reply()).keys():
+                if progress:
+                    progress(reply["frames"])
         except BrokenPipeError:
             raise self._died() from None
-        while not {"done", "error"} & (reply := self._reply()).keys():
-            if progress:
-                progress(reply["frames"])
+        finally:
+            if timer:
+                timer.cancel()
         if progress and "done" in reply:
             progress(reply["frames"])
         return reply
@@ -133,6 +143,8 @@ class MediaPipe(Closing):
         assert self._process is not None
         code = self._process.wait()
         self._process = None
+        if code == -signal.SIGKILL and self.timeout_seconds:
+            return PreparationError(f"the extractor ended after {self.timeout_seconds:g} s; allow more time, or cut it")
         self._log.seek(0)
         last = self._log.read().strip().splitlines()[-1:] or ["it said nothing"]
         return PreparationError(

@@ -90,7 +90,7 @@ def landmark_array(parts, width, height):
     points = np.full((543, 3), np.nan, np.float32)
     confidence = np.zeros(543, np.float32)
     first = 0
-    for number, ((_, size), landmarks) in enumerate(zip(PARTS, parts)):
+    for number, ((_, size), landmarks) in enumerate(zip(PARTS, parts, strict=True)):
         if landmarks is not None:
             values = [(p.x, p.y, p.z) for p in landmarks]
             points[first : first + size] = np.array(values, np.float32) * (width, height, 1)
