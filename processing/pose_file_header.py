@@ -119,7 +119,7 @@ def open_source(source: PoseSource) -> tuple[BinaryIO, str, bool]:
 def _version(data: FileBytes) -> float:
     if data.size == 0:
         raise PoseFileError(f"{data.name}: expected a .pose file, found an empty file; copy or extract it again")
-    start = data.file.read(4)
+    start = data.file.read(8)
     data.file.seek(-len(start), os.SEEK_CUR)
     for signature, kind in _SIGNATURES.items():
         if start.startswith(signature):
