@@ -22,6 +22,7 @@ CLIP_COLUMNS = frozenset(
     "clip pose confidence video num_frames num_landmarks num_coordinates layout fps width height num_people offset "
     "scale start_ms end_ms index epoch bbox checksum extras".split()
 )
+LANGUAGES = ("language", "sign_language")
 TOP_K = 10  # ranked labels kept, as far as R@10 needs
 
 
@@ -52,8 +53,14 @@ class Checkpoint:
     options: dict[str, Any] = field(default_factory=dict)
     end_of_text: frozenset[int] | None = None
 
-    def __call__(self, clips: Sequence[PoseClip]) -> list[Output]:
-        """One output per clip.
+    @property
+    def wants_languages(self) -> bool:
+        """Whether what is written depends on the languages that a row names: by a prompt, or by a first token."""
+        processor = self.model.processor
+        return not self.classifies and bool(processor.prompt or processor.language_codes)
+
+    def __call__(self, clips: Sequence[PoseClip], **languages: str | None) -> list[Output]:
+        """One output per clip; `language` and `sign_language` where `wants_languages`.
 
         Raises:
             SignDataError: if one of the clips cannot be processed.
@@ -62,7 +69,9 @@ class Checkpoint:
             found = self.model(list(clips), top_k=TOP_K, batch_size=len(clips), **self.options)
             return [Output(answer.label, [label for label, _ in answer.labels], answer.confidence) for answer in found]
         recorder = EndRecorder(self.model.engine, self.end_of_text)
-        found = type(self.model)(self.model.processor, recorder)(list(clips), batch_size=len(clips), **self.options)
+        found = type(self.model)(self.model.processor, recorder)(
+            list(clips), batch_size=len(clips), **self.options, **languages
+        )
         return [
             Output(answer.text, None, answer.confidence, cut)
             for answer, cut in zip(found, recorder.truncated, strict=True)
@@ -117,39 +126,50 @@ def predict(
         disturbance: a condition of `robustness.CONDITIONS`; its noise depends on seed and place alone.
     """
     outputs: dict[int, Output] = {}
-    for batch in batches(range(len(rows)) if places is None else places, batch_size):
+    for batch, languages in batches(checkpoint, rows, range(len(rows)) if places is None else places, batch_size):
         clips: dict[int, PoseClip] = {}
         for place in batch:
             try:
-                clip = clip_of(rows[place])
+                clip = read_row(rows[place])
                 clips[place] = clip if disturbance is None else disturbance(clip, np.random.default_rng((seed, place)))
             except SignDataError as error:
                 outputs[place] = Output(failure=str(error))
-        outputs |= dict(zip(clips, run(checkpoint, list(clips.values())), strict=True))
+        outputs |= dict(zip(clips, run(checkpoint, list(clips.values()), languages), strict=True))
     return sorted(outputs.items())
 
 
-def run(checkpoint: Checkpoint, clips: Sequence[PoseClip]) -> list[Output]:
+def read_row(row: Mapping[str, Any]) -> PoseClip:
+    """The clip of a row; the poses of a row that has only a video are extracted here."""
+    if row.get("pose") is None and row.get("clip") is None and row.get("video") is not None:
+        from slt_hf.clips import load_clip
+
+        return load_clip(row["video"], start_ms=row.get("start_ms"), end_ms=row.get("end_ms"))
+    return clip_of(row)
+
+
+def run(checkpoint: Checkpoint, clips: Sequence[PoseClip], languages: Mapping[str, str | None]) -> list[Output]:
     """All clips at once; if one of them is refused, one by one, so that only this one fails."""
     if not clips:
         return []
     try:
-        return checkpoint(clips)
+        return checkpoint(clips, **languages)
     except SignDataError as error:
         if len(clips) == 1:
             return [Output(failure=str(error))]
-        return [output for clip in clips for output in run(checkpoint, [clip])]
+        return [output for clip in clips for output in run(checkpoint, [clip], languages)]
 
 
-def batches(places: Iterable[int], size: int) -> Iterator[list[int]]:
-    batch: list[int] = []
+def batches(
+    checkpoint: Checkpoint, rows: Sequence[Mapping[str, Any]], places: Iterable[int], size: int
+) -> Iterator[tuple[list[int], dict[str, str | None]]]:
+    """Places of rows that are computed together, with their languages where those matter: one pair to a batch."""
+    groups: dict[tuple[str | None, ...], list[int]] = {}
     for place in places:
-        batch.append(place)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        key = tuple(rows[place].get(name) for name in LANGUAGES) if checkpoint.wants_languages else ()
+        groups.setdefault(key, []).append(place)
+    for key, members in groups.items():
+        for start in range(0, len(members), size):
+            yield members[start : start + size], dict(zip(LANGUAGES, key, strict=False))
 
 
 def as_predictions(
@@ -170,6 +190,7 @@ def as_predictions(
     failures = {item: output.failure for item, output in zip(ids, outputs, strict=True) if output.failure is not None}
     flags = [output.truncated for output in outputs]
     names = [name for name in rows[0] if name not in CLIP_COLUMNS | {"id", column}]
+    names = [name for name in names if any(row.get(name) not in (None, "") for row in rows)]
     return Predictions(
         ids=ids,
         references=[str(row[column]) for row in rows],

@@ -19,7 +19,7 @@ def plots(report: dict[str, Any]) -> dict[str, str]:
     """Caption -> SVG, for whatever this report has data for."""
     drawings: dict[str, Callable[[Axes], None]] = {}
     if report["task"] == "text":
-        drawings["Score against what means nothing"] = lambda axes: draw_floors(axes, report)
+        drawings["The score beside its floors"] = lambda axes: draw_floors(axes, report)
         drawings["Sentence chrF"] = lambda axes: draw_sentence_scores(axes, report["plots"]["sentence_chrf"])
         drawings["Words per output against words per reference"] = lambda axes: draw_lengths(
             axes, report["plots"]["words"]
@@ -66,7 +66,8 @@ def draw_floors(axes: Axes, report: dict[str, Any]) -> None:
             label = floor.replace("_", " ") if not place else None
             axes.bar(place + offset, report["floors"][floor].get(metric, 0), 0.25, color=color, label=label)
     axes.set_xticks(range(len(metrics)), [title(metric) for metric in metrics])
-    axes.legend(frameon=False)
+    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(frameon=False, ncols=3)
 
 
 def draw_sentence_scores(axes: Axes, scores: list[float]) -> None:

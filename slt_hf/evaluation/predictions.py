@@ -36,7 +36,7 @@ class Predictions:
         ranked: isolated signs: labels best first, empty where missing; None for text.
         confidences: of the hypothesis or of the first label, 0-1; None where unknown.
         truncated: whether generation stopped at its token limit; None where unknown.
-        columns: other columns of the references, such as language, signer or split.
+        columns: other columns of the references that say something, such as language, signer or split.
         missing: ids of items without a hypothesis; unexpected: ids of hypotheses without an item.
         failures: id -> why a checkpoint gave nothing.
     """
@@ -77,6 +77,8 @@ class Predictions:
                 row["confidence"] = self.confidences[index]
             if self.truncated:
                 row["truncated"] = self.truncated[index]
+            if item in self.failures:
+                row["failure"] = self.failures[item]
             rows.append(row | {name: values[index] for name, values in self.columns.items()})
         return rows
 
@@ -159,7 +161,7 @@ def join(
     hypothesis_column = _hypothesis_column(
         said, hypothesis_column, ranked_column if signs else None, reference_column, alone
     )
-    outputs = [None if row is None else row.get(hypothesis_column) for row in matched]
+    outputs = [None if row is None or row.get("failure") else row.get(hypothesis_column) for row in matched]
     rankings = [_ranking(output) for output in outputs] if signs else None
     return Predictions(
         ids=ids,
@@ -168,9 +170,12 @@ def join(
         ranked=[[label for label, _ in ranking] for ranking in rankings] if rankings else None,
         confidences=_confidences(matched, rankings),
         truncated=_truncated(matched),
-        columns=_other_columns(asked, {reference_column, asked_id, hypothesis_column, "confidence", "truncated"}),
+        columns=_other_columns(
+            asked, {reference_column, asked_id, hypothesis_column, "confidence", "truncated", "failure"}
+        ),
         missing=[item for item, output in zip(ids, outputs, strict=True) if output is None],
         unexpected=unexpected,
+        failures={i: row["failure"] for i, row in zip(ids, matched, strict=True) if row and row.get("failure")},
     )
 
 
@@ -277,4 +282,5 @@ def _truncated(matched: Sequence[Row | None]) -> list[bool | None]:
 
 def _other_columns(rows: Sequence[Row], used: set[str | None]) -> dict[str, list[Any]]:
     names = [name for name in rows[0] if name not in used and name != "line"]
+    names = [name for name in names if any(row.get(name) not in (None, "") for row in rows)]
     return {name: [row.get(name) for row in rows] for name in names}

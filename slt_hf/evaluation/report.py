@@ -43,7 +43,7 @@ def evaluate_predictions(
     if predictions.task == "text":
         body = text_report(predictions, options, baseline)
     else:
-        body = sign_report(predictions, baseline, options.samples, options.seed)
+        body = sign_report(predictions, baseline, options.samples, options.seed, options.group_by)
     report = {
         "format": FORMAT,
         "name": name,

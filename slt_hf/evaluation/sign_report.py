@@ -10,8 +10,8 @@ import numpy as np
 
 from slt_hf.evaluation.bootstrap import SAMPLES, SEED, CountedMetric, paired_report, resampling_weights, scored
 from slt_hf.evaluation.predictions import Predictions
-from slt_hf.evaluation.sign_metrics import confusions, hits_at, per_class, retrieval_metrics
-from slt_hf.evaluation.text_report import check_same_items, confidence_report
+from slt_hf.evaluation.sign_metrics import confusions, hits_at, per_class, retrieval_metrics, topk_accuracy
+from slt_hf.evaluation.text_report import check_same_items, confidence_report, grouped
 
 
 def sign_report(
@@ -19,6 +19,7 @@ def sign_report(
     baseline: Predictions | None = None,
     samples: int = SAMPLES,
     seed: int = SEED,
+    group_by: Sequence[str] = (),
     top_k: int = 5,
 ) -> dict[str, Any]:
     """Score one classifier, and test it against `baseline` on the same clips if there is one.
@@ -41,6 +42,7 @@ def sign_report(
         "per_class": _per_class(ranked, asked, top_k),
         "confusions": [list(row) for row in confusions(ranked, asked)],
         "census": {"items": len(asked), "empty": sum(not labels for labels in ranked)},
+        "groups": grouped(predictions, group_by, lambda items: _subset_accuracy(ranked, asked, items, (1, top_k))),
         "confidence": _confidence(predictions, metrics["top_1"].counts[:, 0]),
         "notes": [],
     }
@@ -95,6 +97,12 @@ def _per_class_interval(hits: np.ndarray, references: Sequence[str], weights: np
         means.append((right[drawn > 0] / drawn[drawn > 0]).mean())
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+def _subset_accuracy(
+    ranked: Sequence[Sequence[str]], references: Sequence[str], items: Sequence[int], ks: Sequence[int]
+) -> dict[str, float]:
+    return topk_accuracy([ranked[item] for item in items], [references[item] for item in items], ks)
 
 
 def _most_frequent(references: Sequence[str]) -> float:

@@ -77,7 +77,9 @@ def text_report(
         "census": _census(predictions, options),
         "overlap": _overlap(said, asked, options, brief),
         "integrity": _integrity(said, asked, options),
-        "groups": _groups(predictions, options, brief),
+        "groups": grouped(
+            predictions, options.group_by, lambda items: brief(_subset(said, items), _subset(asked, items))
+        ),
         "confidence": _confidence(predictions, metrics["chrf"].item_scores),
         "notes": notes(said, asked, options.tokenize),
         "examples": _examples(predictions, metrics["chrf"].item_scores),
@@ -186,24 +188,21 @@ def _integrity(said: Sequence[str], asked: Sequence[str], options: TextOptions) 
     return checked
 
 
-def _groups(predictions: Predictions, options: TextOptions, brief: Callable) -> dict[str, Any]:
-    """column -> value -> items and scores."""
+def grouped(
+    predictions: Predictions, columns: Sequence[str], score: Callable[[list[int]], dict[str, float]]
+) -> dict[str, Any]:
+    """column -> value -> items and scores, for columns of the references such as language or signer."""
     groups: dict[str, Any] = {}
-    for column in options.group_by:
+    for column in columns:
         if column not in predictions.columns:
             raise EvaluationError(
                 f"expected a reference column {column!r}, found {', '.join(predictions.columns) or 'none'}; "
                 "leave --by out or name one of those"
             )
-        values = [str(value) for value in predictions.columns[column]]
-        members = {value: [i for i, other in enumerate(values) if other == value] for value in sorted(set(values))}
-        groups[column] = {
-            value: {
-                "items": len(items),
-                "scores": brief(_subset(predictions.hypotheses, items), _subset(predictions.references, items)),
-            }
-            for value, items in members.items()
-        }
+        members: dict[str, list[int]] = {}
+        for item, value in enumerate(predictions.columns[column]):
+            members.setdefault(str(value), []).append(item)
+        groups[column] = {v: {"items": len(items), "scores": score(items)} for v, items in sorted(members.items())}
     return groups
 
 
