@@ -117,7 +117,10 @@ def extract_in_batches(
     progress: Progress | None,
 ) -> PoseClip:
     """Run a model of single pictures over a video, a few frames at a time."""
-    points, confidence, times, images = [], [], [], []
+    points: list[np.ndarray] = []
+    confidence: list[np.ndarray] = []
+    times: list[float] = []
+    images: list[np.ndarray] = []
     size = (0, 0)
 
     def flush() -> None:

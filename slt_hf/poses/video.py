@@ -109,7 +109,7 @@ def read_video(
 
 
 def sample_evenly(available: int, count: int) -> np.ndarray:
-    """Indices of `count` frames spread evenly over `available`, the middle of each section; repeats if there are fewer."""
+    """Indices of `count` frames spread evenly over `available`: the middle of each section."""
     return ((np.arange(count) + 0.5) * available / count).astype(int)
 
 
