@@ -115,8 +115,8 @@ class Ledger:
         if entry.status not in STATUSES:
             raise ValueError(f"expected one of {', '.join(STATUSES)}, found status {entry.status!r}")
         tools = json.dumps(entry.tools, sort_keys=True)
-        values = (entry.id, entry.key, entry.split, entry.status, entry.reason, entry.num_frames, entry.duration_ms)
-        values = (*values, entry.checksum, tools, entry.seconds, time.time())
+        first = (entry.id, entry.key, entry.split, entry.status, entry.reason, entry.num_frames, entry.duration_ms)
+        values = (*first, entry.checksum, tools, entry.seconds, time.time())
         self._db.execute(f"INSERT OR REPLACE INTO items VALUES ({','.join('?' * len(values))})", values)
         self._commit_now_and_then()
 
@@ -124,7 +124,7 @@ class Ledger:
         """Every item's entry by id."""
         columns = "id, key, status, reason, split, num_frames, duration_ms, checksum, tools, seconds"
         rows = self._db.execute(f"SELECT {columns} FROM items ORDER BY id")
-        return {row[0]: Entry(*row[:8], tools=json.loads(row[8]), seconds=row[9]) for row in rows}
+        return {row[0]: Entry(*row[:8], json.loads(row[8]), row[9]) for row in rows}
 
     def forget(self, ids: Iterable[str]) -> None:
         with self.at_once():

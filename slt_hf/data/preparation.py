@@ -197,7 +197,7 @@ class _Task:
         while to_fetch and fetching < 2 * DOWNLOADS_AT_ONCE:
             address = to_fetch.popleft()
             arguments = [address, self.plan.downloads, self.settings.fetch]
-            future = fetchers.schedule(fetch, args=arguments, timeout=self.settings.fetch_timeout_seconds)
+            future: Future[Any] = fetchers.schedule(fetch, args=arguments, timeout=self.settings.fetch_timeout_seconds)
             self.futures[future] = address
             fetching += 1
         while self.ready and len(self.futures) - fetching < 2 * self.settings.workers:

@@ -8,6 +8,7 @@ import os
 import resource
 import threading
 import time
+import warnings
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -21,9 +22,10 @@ from slt_hf.data.sample import Sample
 from slt_hf.data.storage import SCHEMA, encode_clip
 from slt_hf.errors import ClipError, PreparationError, SignDataError, VideoError
 from slt_hf.poses.extraction import Extractor, open_extractor
+from slt_hf.poses.formats import read_clip
 from slt_hf.poses.video import VideoBudget
 from slt_hf.processing.landmarks import convert
-from slt_hf.processing.pose_files import PoseClip, read_pose
+from slt_hf.processing.pose_files import PoseClip
 
 FORMAT = 1  # of a row; raise it when the same input gives other bytes, so that prepared items are prepared again
 
@@ -97,8 +99,10 @@ def prepare_item(job: Job) -> Outcome:
     begin = time.monotonic()
     facts: dict[str, Any] = {"tools": {"slt_hf": __version__}}
     try:
-        facts |= _prepare(job, facts)
-        status, reason = "ok", None
+        with warnings.catch_warnings(record=True) as caught:  # what one should know about a clip that is used
+            warnings.simplefilter("always", UserWarning)
+            facts |= _prepare(job, facts)
+        status, reason = "ok", "; ".join(str(warning.message) for warning in caught) or None
     except Refused as refused:
         status, reason = refused.status, str(refused)
     except MemoryError:
@@ -139,11 +143,9 @@ def check_extractor(settings: ItemSettings) -> dict[str, str]:
 
 def read_pose_input(file: str, sample: Sample) -> PoseClip:
     """The part of a pose file that the row names."""
-    if file.endswith(".pose"):
-        return read_pose(file, sample.start_ms, sample.end_ms)
-    from slt_hf.poses.formats import read_clip
-
-    return read_clip(file, layout=sample.layout, fps=sample.fps, start_ms=sample.start_ms, end_ms=sample.end_ms)
+    layout = None if file.endswith(".pose") else sample.layout
+    about = {"layout": layout, "fps": sample.fps, "width": sample.width, "height": sample.height}
+    return read_clip(file, start_ms=sample.start_ms, end_ms=sample.end_ms, **about)  # type: ignore[arg-type]
 
 
 def check_clip(clip: PoseClip, sample: Sample, settings: ItemSettings) -> None:
