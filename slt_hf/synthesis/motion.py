@@ -45,6 +45,7 @@ class Motion:
     brows: np.ndarray  # (T,) 1 = raised, -1 = drawn down
     mouth: np.ndarray  # (T,) 0 = closed
     sway_deg: np.ndarray  # (T, 3) of the whole upper body, as for the head
+    keyframes_ms: np.ndarray  # (K,) when each keyframe is reached
     ends_ms: np.ndarray  # (K,) when each keyframe of the sentence is reached: training may look at when each sign is made
 
 
@@ -79,6 +80,7 @@ def perform(sentence: Sentence, signer: Signer, rng: np.random.Generator) -> Mot
         brows=brows,
         mouth=np.clip(drift[:, 6] * 0.6, 0.0, 1.0),
         sway_deg=drift[:, 3:6] * 0.8,
+        keyframes_ms=ends,
         ends_ms=ends,
     )
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from slt_hf.processing.pose_files import PoseClip
 from slt_hf.synthesis.choreography import choreograph
-from slt_hf.synthesis.grammar import glosses_of
 from slt_hf.synthesis.motion import perform
 from slt_hf.synthesis.recording import FULL_LAYOUT, record
 from slt_hf.synthesis.signer import Signer
+from slt_hf.synthesis.transfer import glosses_of
 
 
 def synthesize(text: str | Sequence[str], seed: int = 0, signer: Signer | None = None, layout: str = FULL_LAYOUT) -> PoseClip:
@@ -35,9 +35,19 @@ def synthesize(text: str | Sequence[str], seed: int = 0, signer: Signer | None =
         >>> clip.layout, clip.points.shape[1]
         ('holistic_543', 543)
     """
+    clip, _ = synthesize_timed(text, seed, signer, layout)
+    return clip
+
+
+def synthesize_timed(
+    text: str | Sequence[str], seed: int = 0, signer: Signer | None = None, layout: str = FULL_LAYOUT
+) -> tuple[PoseClip, list[tuple[str, float, float]]]:
+    """As ``synthesize``, with (gloss, start_ms, end_ms) of every sign, transitions between signs left out."""
     signer = signer or Signer()
     glosses = glosses_of(text) if isinstance(text, str) else list(text)
     movement, *noise = np.random.SeedSequence(seed).spawn(3)
     sentence = choreograph(glosses, signer.rest)
     motion = perform(sentence, signer, np.random.default_rng(movement))
-    return record(motion, signer, (noise[0], noise[1]), layout)
+    times = motion.keyframes_ms.tolist()
+    spans = [(gloss, times[first], times[last]) for gloss, (first, last) in zip(glosses, sentence.spans, strict=True)]
+    return record(motion, signer, (noise[0], noise[1]), layout), spans
