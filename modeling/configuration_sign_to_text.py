@@ -44,7 +44,7 @@ class SignToTextConfig(PreTrainedConfig):
         self.encoder_config = pose_config_or_same(self.encoder_config)
         super().__post_init__(**kwargs)
         if self.text_head_tied is None:
-            self.text_head_tied = self.text_config.tie_word_embeddings
+            self.text_head_tied = self.text_config.get_text_config(decoder=True).tie_word_embeddings
 
     def get_text_config(self, decoder=None, encoder=None) -> PreTrainedConfig:
         """The text model's config. Said outright, since upstream would take the `text_encoder` switch for a config."""

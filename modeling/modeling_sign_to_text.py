@@ -30,11 +30,13 @@ class SignEncoderOutput(BaseModelOutput):
     """What the decoder attends to. `attention_mask` (B, P + S) goes with it, so that beams and rows stay in step.
 
     `encoder_states` (B, S, encoder width) are the sign encoder's own, for the CTC head, `encoder_mask` (B, S) theirs.
+    `router_logits` is always `None`; mixtures of experts (NLLB-MoE) read it from any encoder's output.
     """
 
     attention_mask: torch.LongTensor | None = None
     encoder_states: torch.FloatTensor | None = None
     encoder_mask: torch.LongTensor | None = None
+    router_logits: tuple[torch.FloatTensor, ...] | None = None
 
 
 @dataclass
@@ -112,6 +114,8 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
             self.ctc_head = nn.Linear(sign_width, config.ctc_vocab_size)
         self.post_init()
         self.generation_config = text_generation_config(self.text_model)
+        if getattr(config.text_config, "decoder_start_token_id", None) is None:  # T5Config has no such field of its own
+            config.text_config.decoder_start_token_id = self.generation_config.decoder_start_token_id
         if not config.text_head_tied and head_is_tied(self.text_model):
             self._untie_head()
 
@@ -184,6 +188,10 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         start = labels.new_full((labels.shape[0], 1), self.generation_config.decoder_start_token_id)
         return torch.cat([start, labels[:, :-1]], dim=1)
 
+    def _prepare_cache_for_generation(self, *args, **kwargs):
+        """The text model makes the cache, as for its own `generate`: some (T5Gemma) need one of their own shape."""
+        return self.text_model._prepare_cache_for_generation(*args, **kwargs)
+
     def encode(
         self,
         pose_values: torch.Tensor | None = None,
@@ -231,7 +239,9 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
                 f"the text encoder has positions for {limit} steps, found {features.shape[1]} (prompt and sign "
                 "features); cut the clip into shorter ones, use a larger encoder stride, or text_encoder='skip'"
             )
-        return self.text_model.get_encoder()(inputs_embeds=features, attention_mask=mask, return_dict=True)[0]
+        encoder = self.text_model.get_encoder()
+        # input_ids by name, since FSMT's encoder has no default for it
+        return encoder(input_ids=None, inputs_embeds=features, attention_mask=mask, return_dict=True)[0]
 
     @can_return_tuple
     def forward(
@@ -271,7 +281,7 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
             decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
         # labels are not passed down: text models divide their loss by this batch's tokens alone
         output = self.text_model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=encoder_outputs[0]),
+            encoder_outputs=SignEncoderOutput(last_hidden_state=encoder_outputs[0]),
             attention_mask=encoder_outputs["attention_mask"],
             decoder_input_ids=decoder_input_ids,
             decoder_attention_mask=decoder_attention_mask,
@@ -333,7 +343,8 @@ def text_width(text_model, text_encoder: str) -> int:
     """What the projector must produce: token embeddings for the text encoder, or its output for the decoder."""
     if text_encoder == "use":
         return text_model.get_input_embeddings().weight.shape[1]
-    return text_model.get_encoder().config.hidden_size
+    config = text_model.config  # T5Gemma and EncoderDecoderModel keep a config for each half
+    return getattr(config, "encoder", config).get_text_config().hidden_size
 
 
 def head_is_tied(text_model) -> bool:
@@ -359,4 +370,7 @@ def text_generation_config(text_model):
     if generation_config.pad_token_id is None:
         eos = generation_config.eos_token_id
         generation_config.pad_token_id = eos[0] if isinstance(eos, list) else eos
+    if generation_config.decoder_start_token_id is None:
+        bos = generation_config.bos_token_id
+        generation_config.decoder_start_token_id = generation_config.pad_token_id if bos is None else bos
     return generation_config
