@@ -1,0 +1,483 @@
+"""Clips become model input that does not depend on camera, image size, distance or frame rate."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from slt_hf.errors import ClipError, LandmarkError
+from slt_hf.processing.landmarks import get_layout
+from slt_hf.processing.pose_augmentation import AugmentationSettings, augment_clip, mirror_clip, turn_camera
+from slt_hf.processing.pose_files import PoseClip, PoseWarning, read_pose
+from slt_hf.processing.pose_normalization import SignerFrame
+from slt_hf.processing.pose_transforms import PoseSettings, fill_gaps, prepare_clip, resample, signer_frame
+
+FRAME_RATES = [24, 25, 30, 50, 60]
+REAL = (
+    "poses/signwriting_animation/whatsthatsign-524.pose",
+    "poses/lexicon_sgg/sgg/kinder.pose",
+    "poses/multimodalhugs/pose/sample_01.pose",
+    "poses/pose_format/viewer_holistic_example.pose",
+    "continuous/how2sign_openpose/poses/_2FBDaOPYig_4-3-rgb_front.pose",
+)
+
+
+@pytest.fixture(scope="module", params=REAL)
+def real_clip(request, shared_data) -> PoseClip:
+    return read_pose(shared_data / request.param)
+
+
+def signer(frames: int = 20, fps: float = 25.0, layout: str = "coco_wholebody_133", axes: int = 2) -> PoseClip:
+    """A signer with shoulders 200 pixels apart around (320, 240) and hands at the wrists; the right one moves."""
+    schema = get_layout(layout)
+    rng = np.random.default_rng(0)
+    seconds = np.arange(frames) / fps
+    points = np.broadcast_to(
+        rng.uniform(-150, 150, (schema.num_points, axes)), (frames, schema.num_points, axes)
+    ).copy()
+    points[..., :2] += [320, 300]
+    for name, place in (("left_shoulder", (420, 240)), ("right_shoulder", (220, 240))):
+        if schema.index(name) is not None:
+            points[:, schema.index(name), :2] = place
+    for side, place in (("left", (450, 400)), ("right", (200, 400))):
+        arm = [index for index, name in enumerate(schema.points) if name.startswith((f"{side}_hand_", f"{side}_wrist"))]
+        points[:, arm, :2] = place + 0.2 * (points[:, arm, :2] - [320, 300])
+    hand = [index for index, name in enumerate(schema.points) if name.startswith(("right_hand_", "right_wrist"))]
+    points[:, hand, 0] += 60 * np.sin(2 * np.pi * seconds)[:, None]
+    points[:, hand, 1] += 40 * np.cos(2 * np.pi * 0.7 * seconds)[:, None]
+    return PoseClip(points.astype(np.float32), np.ones(points.shape[:2], np.float32), layout, fps, 640, 480)
+
+
+def hidden(clip: PoseClip, *names: str, frames: slice = slice(None)) -> PoseClip:
+    """The clip with some landmarks or parts undetected in some frames."""
+    schema = get_layout(clip.layout)
+    points, confidence = clip.points.copy(), clip.confidence.copy()
+    for name in names:
+        indices = list(schema.parts.get(name, ())) or [schema.points.index(name)]
+        points[frames, indices], confidence[frames, indices] = np.nan, 0
+    return dataclasses.replace(clip, points=points, confidence=confidence)
+
+
+# Space
+
+
+@pytest.mark.parametrize("normalization", ["shoulders", "hands", "box"])
+def test_translation_scale_and_image_size_do_not_matter(real_clip, normalization):
+    settings = PoseSettings(normalization=normalization)
+    moved = dataclasses.replace(
+        real_clip,
+        points=(real_clip.points * 2.5 + np.float32([300, -70, 0][: real_clip.points.shape[-1]])),
+        width=4000,
+        height=None,
+    )
+    np.testing.assert_allclose(prepare_clip(moved, settings), prepare_clip(real_clip, settings), atol=2e-4)
+
+
+def test_shoulders_are_one_unit_apart_around_the_origin(real_clip):
+    values = prepare_clip(real_clip, PoseSettings(fps=real_clip.fps))
+    layout = get_layout("signing_85")
+    left, right = values[:, layout.index("left_shoulder"), :2], values[:, layout.index("right_shoulder"), :2]
+    assert np.median(np.linalg.norm(left - right, axis=1)) == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(np.median((left + right) / 2, axis=0), 0, atol=1e-5)
+    assert np.median(left[:, 0]) > np.median(right[:, 0])  # the signer's left is on the image's right
+
+
+def test_a_few_wrong_frames_do_not_change_the_scale():
+    clip = signer(frames=20)
+    wrong = clip.points.copy()
+    wrong[:5, 5] += 5000
+    frame = signer_frame(dataclasses.replace(clip, points=wrong))
+    assert (frame.scale, frame.kind) == (pytest.approx(200), "shoulders")
+
+
+def test_the_scale_is_taken_where_both_shoulders_are_seen():
+    clip = hidden(signer(), "left_shoulder", frames=slice(1, None))
+    assert signer_frame(clip).scale == pytest.approx(200)
+
+
+def test_hand_only_clips_are_taken_with_a_warning_and_get_a_like_size(shared_data):
+    path = next((shared_data / "isolated/asl_words/pose_subset").rglob("*.pose"))
+    with pytest.warns(PoseWarning, match="hands"):
+        values = prepare_clip(read_pose(path), PoseSettings())
+    assert 0.2 < np.abs(values[..., :2]).max() < 4
+
+
+@pytest.mark.parametrize("layout", ["hands_42", "hands_21", "islr_118"])
+def test_layouts_without_shoulders_fall_back_to_the_hands(layout):
+    with pytest.warns(PoseWarning, match="no frame shows both shoulders"):
+        frame = signer_frame(signer(layout=layout))
+    assert frame.kind == "hands"
+
+
+def test_hand_scale_agrees_with_shoulder_scale_on_real_signers(shared_data):
+    ratios = []
+    for path in sorted((shared_data / "isolated/fingerspelling/poses").rglob("*.pose"))[::20]:
+        clip = read_pose(path)
+        ratios.append(signer_frame(clip, "hands").scale / signer_frame(clip).scale)
+    assert 0.7 < np.median(ratios) < 1.4
+
+
+def test_asking_for_the_hands_frame_does_not_warn(recwarn):
+    assert signer_frame(signer(layout="hands_42"), "hands").kind == "hands"
+    assert not [warning for warning in recwarn if warning.category is PoseWarning]
+
+
+def test_without_shoulders_and_palms_the_box_of_all_points_is_the_last_resort():
+    clip = hidden(signer(), "left_shoulder", "left_hand", "right_hand")
+    with pytest.warns(PoseWarning, match="box"):
+        assert signer_frame(clip).kind == "points"
+
+
+def test_shoulders_at_one_place_count_as_not_seen():
+    clip = signer()
+    clip.points[:, 5] = clip.points[:, 6]
+    with pytest.warns(PoseWarning, match="both shoulders"):
+        assert np.isfinite(prepare_clip(clip, PoseSettings())).all()
+
+
+def test_nobody_in_the_clip_is_an_error():
+    clip = signer()
+    with pytest.raises(ClipError, match="expected a person"):
+        prepare_clip(dataclasses.replace(clip, confidence=np.zeros_like(clip.confidence)), PoseSettings())
+    with pytest.raises(ClipError, match="expected a person"):
+        signer_frame(dataclasses.replace(clip, points=np.full_like(clip.points, np.nan)))
+
+
+def test_box_is_the_published_formula():
+    clip = signer(layout="unisign_69")
+    clip.confidence[3, 5] = 0.3  # at the threshold: masked
+    values = prepare_clip(clip, PoseSettings(layout="unisign_69", normalization="box"))
+    points = clip.points.astype(np.float64)
+    good = np.where((clip.confidence > 0.3)[..., None], points, np.nan)
+    low, high = np.nanmin(good[:, :9], axis=(0, 1)), np.nanmax(good[:, :9], axis=(0, 1))
+    side = (high - low).max()
+    body = np.clip(2 * (points[:, :9] - (low + high) / 2) / side, -1, 1)
+    left = np.clip((points[:, 9:30] - points[:, 9:10]) / side, -1, 1)
+    face = np.clip((points[:, 51:] - points[:, 68:69]) / side, -1, 1)
+    expected = np.concatenate([body, left, np.clip((points[:, 30:51] - points[:, 30:31]) / side, -1, 1), face], axis=1)
+    expected[3, 5] = 0
+    np.testing.assert_allclose(values[..., :2], expected, atol=1e-5)
+    assert values[3, 5, 2] == 0
+
+
+def test_box_masks_a_hand_whose_wrist_is_not_seen():
+    clip = hidden(signer(), "left_hand_wrist")
+    values = prepare_clip(clip, PoseSettings(normalization="box"))
+    assert not values[:, 11:32].any() and values[:, 32:53, 2].all()
+
+
+def test_box_without_a_body_is_refused():
+    with pytest.raises(LandmarkError, match="body"):
+        prepare_clip(signer(layout="hands_42"), PoseSettings(layout="hands_42", normalization="box"))
+
+
+def test_max_divides_by_the_largest_coordinate_of_the_clip():
+    clip = signer()
+    values = prepare_clip(clip, PoseSettings(layout=clip.layout, normalization="max"))
+    np.testing.assert_allclose(values[..., :2], clip.points / np.abs(clip.points).max(), rtol=1e-6)
+
+
+def test_none_keeps_the_units():
+    clip = signer()
+    values = prepare_clip(clip, PoseSettings(layout=clip.layout, normalization="none"))
+    np.testing.assert_array_equal(values[..., :2], clip.points)
+
+
+def test_world_landmarks_have_a_frame_of_their_own():
+    clip = signer(layout="holistic_576", axes=3)
+    moved = clip.points.copy()
+    moved[:, :543, :2] += 1000
+    settings = PoseSettings(layout="holistic_576", num_coordinates=4)
+    values = prepare_clip(dataclasses.replace(clip, points=moved), settings)
+    np.testing.assert_allclose(values, prepare_clip(clip, settings), atol=2e-4)
+    assert np.ptp(values[:, 543:, 0]) > 0.1
+
+
+def test_a_frame_measured_before_is_used_as_it_is():
+    clip = signer()
+    values = prepare_clip(clip, PoseSettings(layout=clip.layout), SignerFrame((0.0, 0.0), 100.0, "shoulders"))
+    np.testing.assert_allclose(values[..., :2], clip.points / 100, rtol=1e-6)
+
+
+def test_a_wild_coordinate_is_masked():
+    clip = signer()
+    clip.points[4, 20] = 9e4
+    values = prepare_clip(clip, PoseSettings(layout=clip.layout))
+    assert not values[4, 20].any() and values[3, 20].any()
+
+
+def test_depth_is_scaled_and_zero_for_flat_clips():
+    solid, flat = signer(layout="holistic_543", axes=3), signer(layout="holistic_543")
+    settings = PoseSettings(num_coordinates=4, layout="holistic_543")
+    values = prepare_clip(solid, settings)
+    np.testing.assert_allclose(values[..., 2], solid.points[..., 2] / 200, rtol=1e-5)
+    assert values.shape[-1] == 4 and not prepare_clip(flat, settings)[..., 2].any()
+
+
+def test_missing_points_are_zero_with_confidence_zero():
+    values = prepare_clip(hidden(signer(), "left_hand", "nose"), PoseSettings())
+    assert not values[:, 11:32].any() and not values[:, 0].any()
+    assert values[:, 32:, 2].all()
+
+
+def test_hands_in_swapped_slots_give_the_same_input(real_clip):
+    schema = get_layout(real_clip.layout)
+    order = np.arange(schema.num_points)
+    left, right = list(schema.parts["left_hand"]), list(schema.parts["right_hand"])
+    order[left], order[right] = right, left
+    swapped = dataclasses.replace(
+        real_clip, points=real_clip.points[:, order], confidence=real_clip.confidence[:, order]
+    )
+    same = np.isclose(prepare_clip(swapped, PoseSettings()), prepare_clip(real_clip, PoseSettings()), atol=1e-4)
+    # Frames in which the hands touch are left alone, in both.
+    assert same.all(axis=(1, 2)).mean() > 0.9
+
+
+def test_the_clip_itself_is_not_changed(real_clip):
+    points, confidence = real_clip.points.copy(), real_clip.confidence.copy()
+    for normalization in ("shoulders", "hands", "box", "max", "none"):
+        prepare_clip(real_clip, PoseSettings(layout=real_clip.layout, normalization=normalization, max_gap_ms=200))
+    np.testing.assert_array_equal(real_clip.points, points)
+    np.testing.assert_array_equal(real_clip.confidence, confidence)
+
+
+# Time
+
+
+@pytest.mark.parametrize("fps", FRAME_RATES)
+def test_the_same_signing_at_any_frame_rate_gives_nearly_the_same_input(fps):
+    reference = prepare_clip(signer(frames=75, fps=25), PoseSettings())
+    values = prepare_clip(signer(frames=3 * fps, fps=fps), PoseSettings())
+    assert values.shape == reference.shape
+    assert np.abs(values - reference).max() < 0.02  # shoulder widths; the hand moves by 0.6
+
+
+@pytest.mark.parametrize("fps", FRAME_RATES)
+def test_real_clips_survive_another_frame_rate(real_clip, fps):
+    points, confidence = resample(real_clip.points, real_clip.confidence, real_clip.fps, fps)
+    other = dataclasses.replace(real_clip, points=points, confidence=confidence, fps=fps)
+    settings = PoseSettings(fps=real_clip.fps)
+    direct, around = prepare_clip(real_clip, settings), prepare_clip(other, settings)
+    assert abs(len(direct) - len(around)) <= 1
+    frames = min(len(direct), len(around)) - 1
+    both = (direct[:frames, :, 2] > 0) & (around[:frames, :, 2] > 0)
+    assert both.sum() > 0.9 * (direct[:frames, :, 2] > 0).sum()
+    assert np.abs(direct[:frames] - around[:frames])[..., :2][both].mean() < 0.02
+
+
+def test_the_same_rate_changes_nothing():
+    clip = signer()
+    points, confidence = resample(clip.points, clip.confidence, 25, 25)
+    assert points is clip.points and confidence is clip.confidence
+
+
+@pytest.mark.parametrize(("source", "target"), [(24, 25), (60, 25), (25, 60), (29.97, 30)])
+def test_resampling_keeps_straight_motion_and_duration(source, target):
+    points = np.repeat(np.arange(48, dtype=np.float32)[:, None, None] / source, 2, axis=2)  # one unit a second
+    moved, _ = resample(points, np.ones((48, 1), np.float32), source, target)
+    assert len(moved) == round(48 * target / source)
+    expected = np.minimum(np.arange(len(moved)) / target, 47 / source)
+    np.testing.assert_allclose(moved[:, 0, 0], expected, atol=1e-5)
+
+
+def test_resampling_takes_the_nearer_frame_where_only_one_shows_a_point():
+    points = np.float32([[[0, 0]], [[np.nan, np.nan]], [[2, 2]], [[3, 3]]])
+    confidence = np.float32([[1], [0], [1], [0.5]])
+    moved, seen = resample(points, confidence, 1, 4)
+    assert seen[:, 0].tolist() == [1, 1, 0, 0, 0, 0, 1, 1, 1, 0.875, 0.75, 0.625, 0.5, 0.5, 0.5, 0.5]
+    assert moved[1, 0, 0] == 0 and moved[6, 0, 0] == 2 and moved[10, 0, 0] == 2.5
+
+
+def test_one_frame_is_enough():
+    assert prepare_clip(signer(frames=1, fps=30), PoseSettings()).shape == (1, 85, 3)
+    assert prepare_clip(signer(frames=1, fps=60), PoseSettings()).shape == (1, 85, 3)
+
+
+def test_short_gaps_are_filled_on_a_straight_line_with_half_the_confidence():
+    points = np.arange(6, dtype=np.float32)[:, None, None].repeat(2, axis=2)
+    confidence = np.float32([[0], [1], [0], [0], [0.5], [0]])
+    points[confidence == 0] = np.nan
+    filled, seen = fill_gaps(points, confidence, 2)
+    assert seen[:, 0].tolist() == [0, 1, 0.25, 0.25, 0.5, 0] and filled[2, 0, 0] == 2 and filled[3, 0, 1] == 3
+    untouched, still = fill_gaps(points, confidence, 1)
+    assert untouched is not None and still[:, 0].tolist() == confidence[:, 0].tolist()
+
+
+def test_gap_length_is_in_milliseconds_whatever_the_frame_rate():
+    for fps in (25, 50):
+        clip = hidden(signer(frames=2 * fps, fps=fps), "right_hand", frames=slice(fps, fps + fps // 5))  # 200 ms
+        assert prepare_clip(clip, PoseSettings(max_gap_ms=200))[:, 32:53, 2].all()
+        assert not prepare_clip(clip, PoseSettings(max_gap_ms=150))[:, 32:53, 2].all()
+
+
+def test_clips_beyond_the_models_length_are_cut_with_a_warning():
+    with pytest.warns(PoseWarning, match="75 frames.*first 50"):
+        assert len(prepare_clip(signer(frames=75), PoseSettings(max_frames=50))) == 50
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"layout": "holistic"}, "holistic_543"),
+        ({"num_coordinates": 2}, "num_coordinates"),
+        ({"normalization": "mean"}, "shoulders"),
+        ({"fps": 0}, "fps"),
+    ],
+)
+def test_impossible_settings_are_refused(options, found):
+    with pytest.raises((LandmarkError, ClipError), match=found):
+        PoseSettings(**options)
+
+
+def test_a_layout_that_cannot_feed_the_model_is_refused():
+    from slt_hf.processing.landmarks import LAYOUTS, make_layout
+
+    LAYOUTS["body_17"] = make_layout("body_17", get_layout("coco_wholebody_133").points[:17], 2)
+    try:
+        with pytest.raises(LandmarkError, match="no hands.*checkpoint for body_17"):
+            prepare_clip(signer(layout="body_17"), PoseSettings())
+    finally:
+        del LAYOUTS["body_17"]
+
+
+def test_a_clip_that_is_not_its_layout_is_refused():
+    with pytest.raises(LandmarkError, match="75 points.*133"):
+        prepare_clip(dataclasses.replace(signer(), layout="holistic_75"), PoseSettings())
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"points": np.zeros((0, 133, 2)), "confidence": np.zeros((0, 133))}, "at least one frame"),
+        ({"confidence": np.ones((5, 133))}, "confidence"),
+        ({"fps": float("nan")}, "fps"),
+        ({"fps": 0.0}, "fps"),
+    ],
+)
+def test_impossible_clips_are_refused(change, found):
+    with pytest.raises(ClipError, match=found):
+        prepare_clip(dataclasses.replace(signer(), **change), PoseSettings())
+
+
+# Augmentation
+
+EVERYTHING = AugmentationSettings(0.2, 0.15, 0.5, 0.5, 5, 0.1, 0.1, 0.01, 10)
+
+
+def test_no_augmentation_leaves_the_clip_as_it_is(real_clip):
+    copy = augment_clip(real_clip, np.random.default_rng(0), AugmentationSettings())
+    np.testing.assert_array_equal(copy.points, real_clip.points)
+    assert (copy.confidence == real_clip.confidence).all() and copy.fps == real_clip.fps
+
+
+def test_augmentation_is_drawn_from_the_generator_alone(real_clip):
+    points = real_clip.points.copy()
+    first, again, other = (augment_clip(real_clip, np.random.default_rng(seed), EVERYTHING) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.points, again.points)
+    assert first.fps == again.fps != other.fps
+    assert not np.array_equal(first.points, other.points, equal_nan=True)
+    np.testing.assert_array_equal(real_clip.points, points)
+
+
+def test_augmented_clips_are_still_signers(real_clip):
+    for seed in range(10):
+        values = prepare_clip(augment_clip(real_clip, np.random.default_rng(seed), EVERYTHING), PoseSettings())
+        assert np.isfinite(values).all() and np.abs(values).max() < 16
+
+
+def test_mirroring_twice_is_the_identity(real_clip):
+    twice = mirror_clip(mirror_clip(real_clip))
+    np.testing.assert_allclose(twice.points, real_clip.points, atol=2e-4)
+    np.testing.assert_array_equal(twice.confidence, real_clip.confidence)
+
+
+def test_mirrored_input_is_the_mirrored_model_input(real_clip):
+    layout = get_layout("signing_85")
+    values = prepare_clip(real_clip, PoseSettings())
+    mirrored = prepare_clip(mirror_clip(real_clip), PoseSettings())
+    np.testing.assert_allclose(mirrored, values[:, list(layout.mirror)] * [-1, 1, 1], atol=2e-4)
+
+
+def test_tempo_changes_the_duration_alone():
+    clip = signer()
+    fast = augment_clip(clip, np.random.default_rng(3), AugmentationSettings(tempo=0.2))
+    assert fast.duration_ms != clip.duration_ms and 0.5 <= fast.duration_ms / clip.duration_ms <= 2
+    np.testing.assert_array_equal(fast.points, clip.points)
+
+
+def test_noise_has_the_stated_size():
+    noisy = augment_clip(signer(), np.random.default_rng(0), AugmentationSettings(noise=0.01))
+    assert np.std(noisy.points - signer().points) == pytest.approx(0.01 * 200, rel=0.05)
+
+
+def test_hidden_frames_and_parts_are_masked_and_never_everything():
+    clip = signer(frames=200)
+    frames = augment_clip(clip, np.random.default_rng(0), AugmentationSettings(frame_dropout=0.15))
+    assert 0.08 < 1 - frames.confidence.any(axis=1).mean() < 0.22
+    part = augment_clip(clip, np.random.default_rng(0), AugmentationSettings(part_dropout=1.0))
+    schema = get_layout(clip.layout)
+    gone = [name for name, indices in schema.parts.items() if not part.confidence[:, list(indices)].any()]
+    assert len(gone) == 1 and gone[0] in ("left_hand", "right_hand", "face")
+    hand = signer(layout="hands_21")
+    assert augment_clip(
+        hand, np.random.default_rng(0), AugmentationSettings(frame_dropout=1, part_dropout=1)
+    ).confidence.any()
+
+
+def test_a_turned_camera_brings_one_shoulder_nearer():
+    frame = SignerFrame((0.0, 0.0), 1.0, "shoulders")
+    points = np.float32([[[0.5, 0, 0], [-0.5, 0, 0], [0, 1, 0]]])
+    turned = turn_camera(points, 30, frame)
+    assert abs(turned[0, 0, 0]) < abs(turned[0, 1, 0]) < 0.5  # the image-right side went away
+    assert turned[0, 0, 2] > 0 > turned[0, 1, 2]
+    np.testing.assert_allclose(turn_camera(points, 0, frame), points, atol=1e-6)
+
+
+def test_augmentation_leaves_the_world_in_metres():
+    clip = signer(layout="holistic_576", axes=3)
+    varied = augment_clip(clip, np.random.default_rng(0), AugmentationSettings(rotation=10, noise=0.1, camera=10))
+    np.testing.assert_array_equal(varied.points[:, 543:], clip.points[:, 543:])
+    assert not np.allclose(varied.points[:, :543], clip.points[:, :543])
+
+
+def test_a_clip_without_a_person_is_not_augmented():
+    clip = dataclasses.replace(signer(), confidence=np.zeros((20, 133), np.float32))
+    assert augment_clip(clip, np.random.default_rng(0), EVERYTHING) is clip
+
+
+# Cost
+
+
+def test_300_frames_of_543_points_take_under_5_ms():
+    clip = signer(frames=300, fps=30, layout="holistic_543", axes=3)
+    best = np.inf
+    for _ in range(20):
+        start = time.perf_counter()
+        prepare_clip(clip, PoseSettings())
+        best = min(best, time.perf_counter() - start)
+    assert best < 0.005
+
+
+def test_preparing_clips_needs_numpy_alone(tmp_path):
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'pose_format', 'huggingface_hub'): sys.modules[name] = None\n"
+        "import numpy as np\n"
+        "import slt_hf.processing\n"
+        "from slt_hf.processing import PoseClip, PoseSettings, prepare_clip, read_pose, write_pose\n"
+        "from slt_hf.processing.pose_inputs import to_clip\n"
+        "array = np.random.default_rng(0).uniform(0, 500, (9, 133, 3)).astype('f')\n"
+        "clip = to_clip(array, 'coco_wholebody_133', 30.0)\n"
+        f"write_pose(clip, {str(tmp_path / 'clip.pose')!r})\n"
+        f"print(prepare_clip(read_pose({str(tmp_path / 'clip.pose')!r}), PoseSettings()).shape)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.stdout.strip() == "(8, 85, 3)", result.stderr
