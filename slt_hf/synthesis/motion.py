@@ -205,7 +205,7 @@ def _arms(wrists: np.ndarray, rotations: np.ndarray, angles: np.ndarray, swivels
     wrists = limit_reach(wrists, body.arm)
     elbows = place_elbow(shoulders, wrists, swivels, body.arm)
     local = hand_points(angles, body.arm.hand_scale, body.arm.finger_length)
-    hands = np.einsum("thij,thnj->thni", matrix_from_quaternion(rotations), local) + wrists[..., None, :]
+    hands = np.matmul(local, matrix_from_quaternion(rotations).swapaxes(-1, -2)) + wrists[..., None, :]
     return hands, elbows, shoulders
 
 

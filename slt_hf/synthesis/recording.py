@@ -5,7 +5,6 @@ T frames, V landmarks. Camera frame: x to the right of the picture (the signer's
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -25,7 +24,6 @@ BROW_LIFT, JAW_DROP = 0.007, 0.014  # metres
 VISIBILITY = np.array([0.99] * 13 + [0.97] * 2 + [0.95] * 8 + [0.9] * 2 + [0.3] * 8)  # of MediaPipe's 33 body points
 HIDDEN = 0.05
 MISSING_STRETCH_MS = 200.0
-CONFIDENCE_HAND = 1.0
 
 
 @cache
@@ -46,16 +44,6 @@ def _signing_face() -> tuple[int, ...]:
     return tuple(sorted({i - FACE_START for i in selection("signing_85") or () if FACE_START <= i < HANDS_START}))
 
 
-@dataclass(frozen=True)
-class _Scene:
-    """Points in metres, camera frame."""
-
-    body: np.ndarray  # (T, 33, 3)
-    face: np.ndarray  # (T, F, 3)
-    left: np.ndarray  # (T, 21, 3)
-    right: np.ndarray
-
-
 def record(motion: Motion, signer: Signer, seeds: tuple[np.random.SeedSequence, np.random.SeedSequence], layout: str = FULL_LAYOUT) -> PoseClip:
     """Film a movement and extract its landmarks.
 
@@ -67,13 +55,12 @@ def record(motion: Motion, signer: Signer, seeds: tuple[np.random.SeedSequence, 
     chosen = selection(layout)
     wanted = np.arange(543) if chosen is None or layout == FULL_LAYOUT else np.array(chosen)
     mesh = np.unique(wanted[(wanted >= FACE_START) & (wanted < HANDS_START)]) - FACE_START
-    scene = _scene(motion, signer, mesh)
-    rng = np.random.default_rng(seeds[0])
-    points, confidence = _extract(scene, mesh, signer, rng, np.random.default_rng(seeds[1]))
-    order = np.concatenate([np.arange(NUM_BODY), mesh + FACE_START, np.arange(HANDS_START, 543)])
-    position = np.zeros(543, dtype=int)
-    position[order] = np.arange(len(order))
-    points, confidence = points[:, position[wanted]], confidence[:, position[wanted]]
+    made = np.concatenate([np.arange(NUM_BODY), mesh + FACE_START, np.arange(HANDS_START, 543)])  # of the 543 points
+    points = _film(_scene(motion, signer, mesh), motion, signer)
+    points, confidence = _extract(points, mesh, signer, np.random.default_rng(seeds[0]), np.random.default_rng(seeds[1]))
+    if len(wanted) < 543 or layout != FULL_LAYOUT:
+        columns = np.searchsorted(made, wanted)
+        points, confidence = points[:, columns], confidence[:, columns]
     if chosen is None:
         points, confidence = convert(points, confidence, FULL_LAYOUT, layout)
     camera = signer.camera
@@ -103,23 +90,37 @@ def _face_movement() -> tuple[np.ndarray, np.ndarray]:
     return brow, jaw
 
 
-def _scene(motion: Motion, signer: Signer, mesh: np.ndarray) -> _Scene:
+def _scene(motion: Motion, signer: Signer, mesh: np.ndarray) -> np.ndarray:
+    """Body, the wanted points of the face, left and right hand in metres, camera frame: (T, 33 + F + 42, 3)."""
     body = body_of(signer)
-    sides = motion.hands.copy(), motion.elbows.copy(), motion.shoulders.copy()
-    left = 0 if signer.handedness == "left" else 1  # the arm whose own-side frame is a mirror image of the camera's
-    for part in sides:
-        part[:, left] *= FLIP_X
-    hands, elbows, shoulders = (np.stack([part[:, left], part[:, 1 - left]], axis=1) for part in sides)
-    mirror = FLIP_X if signer.handedness == "left" else np.ones(3)
-    turn = _rotations(motion.head_deg * np.array([1.0, mirror[0], mirror[0]]))
-    head = np.einsum("tij,vj->tvi", turn, body.head) + body.neck
-    face = np.einsum("tij,tvj->tvi", turn, _moved_face(body, motion, mesh)) + body.neck
-    points = np.concatenate([head, _trunk_and_arms(hands, elbows, shoulders, body)], axis=1)
-    sway = _rotations(motion.sway_deg)
-    hips = np.array([0.0, HIP_HEIGHT * signer.trunk_height, 0.0])
-    parts = (points, face, hands[:, 0], hands[:, 1])
-    swayed = [np.einsum("tij,tvj->tvi", sway, part - hips) + hips for part in parts]
-    return _Scene(*swayed)
+    hands, elbows, shoulders = (_left_and_right(part, signer) for part in (motion.hands, motion.elbows, motion.shoulders))
+    mirrored = -1.0 if signer.handedness == "left" else 1.0
+    turn = _rotations(motion.head_deg * np.array([1.0, mirrored, mirrored])).swapaxes(1, 2)
+    head = np.matmul(body.head, turn) + body.neck
+    face = np.matmul(_moved_face(body, motion, mesh), turn) + body.neck
+    return np.concatenate([head, _trunk_and_arms(hands, elbows, shoulders, body), face, hands[:, 0], hands[:, 1]], axis=1)
+
+
+def _left_and_right(part: np.ndarray, signer: Signer) -> np.ndarray:
+    """Dominant and other side (T, 2, ..., 3), own-side frames, to left and right side in the camera frame."""
+    dominant, other = (0, 1) if signer.handedness == "left" else (1, 0)
+    sides = part[:, [dominant, other]]
+    sides[:, 0] *= FLIP_X  # a left arm's own-side frame is a mirror image of the camera's
+    return sides
+
+
+def _film(points: np.ndarray, motion: Motion, signer: Signer) -> np.ndarray:
+    """Metres to pixels, and to depth as a share of the picture's width, as Holistic gives it: (T, V, 3)."""
+    camera = signer.camera
+    view = _rotations(np.array([camera.pitch_deg, camera.yaw_deg, camera.roll_deg]))
+    hips = np.array([0.0, HIP_HEIGHT * signer.trunk_height, 0.0])  # what the upper body sways about
+    seen = np.matmul(points - hips, (view @ _rotations(motion.sway_deg)).swapaxes(1, 2)) + view @ hips
+    pixels = camera.shoulder_share * min(camera.width, camera.height) / signer.shoulder_width  # per metre at the signer
+    size = camera.distance_m * pixels / (camera.distance_m + seen[..., 2])
+    seen[..., 0] = seen[..., 0] * size + camera.center[0] * camera.width
+    seen[..., 1] = seen[..., 1] * size + camera.center[1] * camera.height
+    seen[..., 2] *= pixels / camera.width
+    return seen
 
 
 def _moved_face(body: Body, motion: Motion, mesh: np.ndarray) -> np.ndarray:
@@ -137,58 +138,53 @@ def _trunk_and_arms(hands: np.ndarray, elbows: np.ndarray, shoulders: np.ndarray
     return np.concatenate([*pairs, legs], axis=1)
 
 
-def _extract(scene: _Scene, mesh: np.ndarray, signer: Signer, rng: np.random.Generator, face_rng: np.random.Generator):
-    """Pixels (T, V, 3), depth in picture widths, NaN where missing, and confidence (T, V), for body, mesh points, hands."""
-    parts = [scene.body, scene.face, scene.left, scene.right]
-    projected = [_project(part, signer.camera, signer) for part in parts]
-    projected[1][..., 2] -= projected[0][:, 7:9, 2].mean(axis=1, keepdims=True)  # depth counts from the middle of the head,
-    projected[0][..., 2] -= projected[0][:, 23:25, 2].mean(axis=1, keepdims=True)  # from the hips,
-    for hand in projected[2:]:
-        hand[..., 2] -= hand[:, :1, 2]  # and from each wrist
-    points = np.concatenate(projected, axis=1)
+def _extract(points: np.ndarray, mesh: np.ndarray, signer: Signer, rng: np.random.Generator, face_rng: np.random.Generator):
+    """What Holistic would give: points (T, V, 3), NaN where missing, and confidence (T, V)."""
     noise, camera = signer.noise, signer.camera
-    scale = noise.jitter * camera.shoulder_share * min(camera.width, camera.height)
-    points += _jitter(points.shape[0], mesh, rng, face_rng) * scale * np.array([1.0, 1.0, 1.0 / camera.width])
-    confidence = np.ones(points.shape[:2])
-    confidence[:, :NUM_BODY] = VISIBILITY
+    left, right = _hand_slices(points)
+    for part, origin in ((slice(NUM_BODY, left.start), points[:, 7:9, 2].mean(axis=1, keepdims=True)), (left, points[:, left.start, None, 2]),
+                         (right, points[:, right.start, None, 2]), (slice(0, NUM_BODY), points[:, 23:25, 2].mean(axis=1, keepdims=True))):
+        points[:, part, 2] -= origin
+    pixels = noise.jitter * camera.shoulder_share * min(camera.width, camera.height)
+    points += _jitter(points.shape[0], mesh, rng, face_rng) * np.array([pixels, pixels, pixels / camera.width])
+    x, y = points[..., 0], points[..., 1]
+    outside = (x < 0) | (x > camera.width) | (y < 0) | (y > camera.height)
+    confidence = np.ones(outside.shape)
+    confidence[:, :NUM_BODY] = np.where(outside[:, :NUM_BODY], 0.3, 1.0) * VISIBILITY
     if not noise.hips_visible:
         confidence[:, 23:NUM_BODY] = HIDDEN
-    outside = (points[..., :2] < 0).any(axis=-1) | (points[..., :2] > [camera.width, camera.height]).any(axis=-1)
-    confidence[:, :NUM_BODY] *= np.where(outside[:, :NUM_BODY], 0.3, 1.0)
     _lose_hands(points, confidence, outside, noise, camera, rng)
-    seen = np.maximum.accumulate(np.where(_dropped(len(points), noise, rng), 0, np.arange(len(points))))
-    points, confidence = points[seen], confidence[seen]
-    steps = np.array([PIXEL_STEP, PIXEL_STEP, DEPTH_STEP])
-    return np.round(points / steps) * steps, confidence
+    dropped = rng.uniform(size=len(points)) < noise.dropped_frame_rate
+    if dropped.any():
+        shown = np.maximum.accumulate(np.where(dropped, 0, np.arange(len(points))))
+        points, confidence = points[shown], confidence[shown]
+    points *= np.array([1 / PIXEL_STEP, 1 / PIXEL_STEP, 1 / DEPTH_STEP])
+    np.rint(points, out=points)
+    points *= np.array([PIXEL_STEP, PIXEL_STEP, DEPTH_STEP])
+    return points, confidence
 
 
-def _project(points: np.ndarray, camera: Camera, signer: Signer) -> np.ndarray:
-    """Metres to pixels; depth as a share of the picture's width, as Holistic gives it."""
-    turn = _rotations(np.array([camera.pitch_deg, camera.yaw_deg, camera.roll_deg]))
-    seen = points @ turn.T
-    pixels = camera.shoulder_share * min(camera.width, camera.height) / signer.shoulder_width  # per metre at the signer
-    seen[..., :2] *= (camera.distance_m / (camera.distance_m + seen[..., 2:])) * pixels
-    seen[..., :2] += np.array(camera.center) * [camera.width, camera.height]
-    seen[..., 2] *= pixels / camera.width
-    return seen
+def _hand_slices(points: np.ndarray) -> tuple[slice, slice]:
+    end = points.shape[1]
+    return slice(end - 2 * NUM_HAND, end - NUM_HAND), slice(end - NUM_HAND, end)
 
 
 def _jitter(num_frames: int, mesh: np.ndarray, rng: np.random.Generator, face_rng: np.random.Generator) -> np.ndarray:
     """Standard normal noise (T, body + mesh + hands, 3), the same for a point whatever other points are made."""
-    first = _signing_face()
+    first = np.array(_signing_face())
     main = rng.standard_normal((num_frames, NUM_BODY + 2 * NUM_HAND + len(first), 3), dtype=np.float32)
-    face = np.zeros((num_frames, NUM_FACE, 3), dtype=np.float32)
-    face[:, first] = main[:, NUM_BODY + 2 * NUM_HAND :]
-    others = np.setdiff1d(np.arange(NUM_FACE), first)
-    if np.isin(mesh, others).any():
-        face[:, others] = face_rng.standard_normal((num_frames, len(others), 3), dtype=np.float32)
-    return np.concatenate([main[:, :NUM_BODY], face[:, mesh], main[:, NUM_BODY : NUM_BODY + 2 * NUM_HAND]], axis=1)
+    body, hands, signing = np.split(main, [NUM_BODY, NUM_BODY + 2 * NUM_HAND], axis=1)
+    if np.isin(mesh, first).all():
+        return np.concatenate([body, signing[:, np.searchsorted(first, mesh)], hands], axis=1)
+    face = face_rng.standard_normal((num_frames, NUM_FACE, 3), dtype=np.float32)
+    face[:, first] = signing
+    return np.concatenate([body, face[:, mesh], hands], axis=1)
 
 
 def _lose_hands(points: np.ndarray, confidence: np.ndarray, outside: np.ndarray, noise: Noise, camera: Camera, rng: np.random.Generator) -> None:
     """Hands outside the picture are not found; others now and then, in stretches; some are taken for each other. In place."""
-    num_frames, num_points = confidence.shape
-    left, right = slice(num_points - 2 * NUM_HAND, num_points - NUM_HAND), slice(num_points - NUM_HAND, num_points)
+    num_frames = len(points)
+    left, right = _hand_slices(points)
     swapped = rng.uniform(size=num_frames) < noise.swapped_frames
     for hand in (left, right):
         lost = outside[:, hand].mean(axis=1) > 0.4
@@ -204,9 +200,3 @@ def _stretches(num_frames: int, rate: float, mean_length: float, rng: np.random.
     lengths = rng.exponential(mean_length, num_frames)
     ends = np.where(starts, np.arange(num_frames) + np.maximum(lengths, 1.0), 0.0)
     return np.arange(num_frames) < np.maximum.accumulate(ends)
-
-
-def _dropped(num_frames: int, noise: Noise, rng: np.random.Generator) -> np.ndarray:
-    dropped = rng.uniform(size=num_frames) < noise.dropped_frame_rate
-    dropped[0] = False
-    return dropped
