@@ -85,7 +85,7 @@ def read_clip(
 def _place(source: str | os.PathLike, sample_id: str | None) -> tuple[Path, str | None]:
     """The path, and the clip in it: `data.pkl#ID` unless there is a file of that very name."""
     path = Path(source)
-    if path.exists() or "#" not in path.name:
+    if path.exists() or "#" not in str(source):
         return path, sample_id
     name, _, inner = str(source).rpartition("#")
     return Path(name), sample_id if sample_id is not None else inner

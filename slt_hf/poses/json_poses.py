@@ -151,9 +151,8 @@ def _wholebody_people(frame: Any, path: Path, number: int) -> np.ndarray:
         raise PoseFileError(
             f"{path}: expected people with keypoints in frame {number}, found none; extract the clip again"
         )
-    return np.array([_wholebody_person(person, path) for person in people], dtype=np.float32).reshape(
-        len(people), -1, 3
-    )
+    found = [_wholebody_person(person, path) for person in people]
+    return np.array(found, dtype=np.float32).reshape(len(people), 133, 3)
 
 
 def _wholebody_person(person: Mapping[str, Any], path: Path) -> np.ndarray:

@@ -74,7 +74,7 @@ def _header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype]
         if version == (1, 0):
             return np.lib.format.read_array_header_1_0(file)
         return np.lib.format.read_array_header_2_0(file)
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # numpy evaluates the header as a literal: a damaged one can raise anything
         raise PoseFileError(f"{name}: expected a .npy array, found damage ({error}); copy the file again") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,19 +20,7 @@ SKELS_FPS = 25.0
 
 def read_landmark_table(path: Path) -> RawPoses:
     """One row a landmark and frame; x and y as fractions of the image, NaN where not found."""
-    import pyarrow as arrow
-    import pyarrow.parquet as parquet
-
-    try:
-        table = parquet.read_table(path)
-    except (OSError, arrow.ArrowException) as error:
-        raise PoseFileError(f"{path}: expected a Parquet file, found damage ({error}); copy the file again") from None
-    missing = [column for column in COLUMNS if column not in table.column_names]
-    if missing:
-        raise PoseFileError(
-            f"{path}: expected the columns {', '.join(COLUMNS)}, found {', '.join(table.column_names)}; use .pose"
-        )
-    frames, kinds, indices = (table[column].to_numpy() for column in COLUMNS[:3])
+    frames, kinds, indices, positions = _columns(path)
     if len(frames) == 0:
         raise PoseFileError(f"{path}: expected rows of landmarks, found none; copy the file again")
     span = int(frames.max()) - int(frames.min()) + 1
@@ -46,13 +35,33 @@ def read_landmark_table(path: Path) -> RawPoses:
         )
     places = np.array([PART_STARTS[kind] for kind in kinds]) + indices
     points = np.full((span, get_layout("holistic_543").num_points, 3), np.nan, dtype=np.float32)
-    points[frames - frames.min(), places] = np.stack([table[axis].to_numpy() for axis in COLUMNS[3:]], axis=-1)
+    points[frames - frames.min(), places] = positions
     return RawPoses(points, None, "holistic_543", fraction=True)
+
+
+def _columns(path: Path) -> tuple[np.ndarray, list[Any], np.ndarray, np.ndarray]:
+    """Frame (N,), type (N), landmark (N,) and position (N, 3) of all rows."""
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    try:
+        table = parquet.read_table(path)
+        missing = [column for column in COLUMNS if column not in table.column_names]
+        if not missing:
+            frames, indices = (table[column].to_numpy().astype(np.int64) for column in ("frame", "landmark_index"))
+            positions = np.stack([table[axis].to_numpy().astype(np.float32) for axis in ("x", "y", "z")], axis=-1)
+            return frames, table["type"].to_pylist(), indices, positions
+    except (OSError, arrow.ArrowException, ValueError, TypeError) as error:
+        raise PoseFileError(f"{path}: expected a Parquet file, found damage ({error}); copy the file again") from None
+    raise PoseFileError(
+        f"{path}: expected the columns {', '.join(COLUMNS)}, found {', '.join(table.column_names)}; use .pose"
+    )
 
 
 def read_skels(path: Path, sample_id: str | None) -> RawPoses:
     """One line a sentence; `sample_id` is the line from 0, or its name in the `.files` list beside the file."""
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    # damaged bytes become text that is no number, which `_numbers` reports
+    lines = [line for line in path.read_text(encoding="ascii", errors="replace").splitlines() if line.strip()]
     values = _numbers(lines[_line(path, len(lines), sample_id)], path)
     points = values.reshape(-1, SKELS_JOINTS * 3 + 1)[:, :-1].reshape(-1, SKELS_JOINTS, 3)
     return RawPoses(points, None, "openpose_50", fps=SKELS_FPS)  # centred on the neck: 0, 0 is a place here, not a gap
