@@ -23,7 +23,8 @@ class PoseFeatureExtractor(FeatureExtractionMixin):
     The last coordinate is the confidence; a missing point is all zeros. Settings travel in `processor_config.json`.
 
     Args:
-        layout, num_coordinates, fps, normalization, assign_hands, max_gap_ms, max_frames: see `PoseSettings`.
+        layout, num_coordinates, fps, normalization, assign_hands, signing_hand, depth, max_gap_ms, max_frames:
+            see `PoseSettings`.
         provenance: what made the training poses, such as {"extractor": "mediapipe", "version": "0.10.21"}; for readers
             of the checkpoint.
     """
@@ -37,6 +38,8 @@ class PoseFeatureExtractor(FeatureExtractionMixin):
         fps: float = 25.0,
         normalization: str = "shoulders",
         assign_hands: bool = True,
+        signing_hand: str | None = None,
+        depth: str = "given",
         max_gap_ms: float = 0.0,
         max_frames: int | None = None,
         provenance: dict[str, Any] | None = None,
@@ -49,6 +52,8 @@ class PoseFeatureExtractor(FeatureExtractionMixin):
         self.fps = float(fps)
         self.normalization = normalization
         self.assign_hands = assign_hands
+        self.signing_hand = signing_hand
+        self.depth = depth
         self.max_gap_ms = float(max_gap_ms)
         self.max_frames = max_frames
         self.provenance = dict(provenance or {})

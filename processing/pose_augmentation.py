@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .hand_geometry import vary_hands
 from .landmarks import get_layout
 from .pose_clip import MAX_FPS, PoseClip
 from .pose_normalization import SignerFrame, measure_frame
@@ -45,6 +46,14 @@ class AugmentationSettings:
     """Standard deviation of jitter on every landmark, in shoulder widths"""
     camera: float = 0.0
     """Standard deviation of the camera's turn around the signer, degrees"""
+    bone_length: float = 0.0
+    """Standard deviation of the logarithm of each bone's length in the hands"""
+    finger_bend: float = 0.0
+    """Standard deviation of each finger joint's turn, degrees"""
+    hand_turn: float = 0.0
+    """Standard deviation of each hand's turn around its wrist, degrees, about each axis"""
+    trim: float = 0.0
+    """Each end of a clip loses up to this share of its frames"""
 
 
 def augment_clip(clip: PoseClip, rng: np.random.Generator, settings: AugmentationSettings) -> PoseClip:
@@ -57,17 +66,15 @@ def augment_clip(clip: PoseClip, rng: np.random.Generator, settings: Augmentatio
         return clip
     if rng.random() < settings.mirror:
         clip = mirror_clip(clip, frame)
+    if settings.trim:
+        clip = trim_clip(clip, settings.trim, rng)
     points, confidence = clip.points.astype(np.float32), clip.confidence.astype(np.float32)
-    image = _image_points(clip.layout)
-    if settings.rotation or settings.shear or settings.scale:
-        matrix = plane_matrix(rng, settings.rotation, settings.shear, settings.scale)
-        points[:, image] = transform_plane(points[:, image], matrix, frame)
-    if settings.camera:
-        points[:, image] = turn_camera(points[:, image], rng.normal(0, settings.camera), frame)
-    if settings.noise:
-        points[:, image, :2] += rng.normal(0, settings.noise * frame.scale, points[:, image, :2].shape).astype(
-            np.float32
-        )
+    hands = {"bone_length": settings.bone_length, "finger_bend": settings.finger_bend, "hand_turn": settings.hand_turn}
+    if any(hands.values()) and points.shape[-1] > 2:
+        points = vary_hands(points, clip.layout, rng, hands)
+    if settings.rotation or settings.shear or settings.scale or settings.camera or settings.noise:
+        image = _image_points(clip.layout)
+        points[:, image] = _vary_places(points[:, image], frame, rng, settings)
     if settings.frame_dropout:
         confidence = hide_frames(confidence, settings.frame_dropout, rng)
     if rng.random() < settings.part_dropout:
@@ -79,11 +86,45 @@ def augment_clip(clip: PoseClip, rng: np.random.Generator, settings: Augmentatio
     return dataclasses.replace(clip, points=points, confidence=confidence, fps=fps)
 
 
+def trim_clip(clip: PoseClip, share: float, rng: np.random.Generator) -> PoseClip:
+    """A clip without up to `share` of its frames at either end; one that shows somebody stays one that does."""
+    first = int(rng.uniform(0, share) * clip.num_frames)
+    last = clip.num_frames - int(rng.uniform(0, share) * clip.num_frames)
+    kept = slice(first, max(last, first + 1))
+    if not (clip.confidence[kept] > 0).any():
+        return clip
+    return dataclasses.replace(clip, points=clip.points[kept], confidence=clip.confidence[kept])
+
+
 def _image_points(layout: str) -> slice | np.ndarray:
     """Points in image coordinates: all but MediaPipe's body in metres."""
     schema = get_layout(layout)
     world = schema.parts.get("world")
     return np.setdiff1d(np.arange(schema.num_points), world) if world else slice(None)
+
+
+def _vary_places(
+    points: np.ndarray, frame: SignerFrame, rng: np.random.Generator, settings: AugmentationSettings
+) -> np.ndarray:
+    """Plane, camera and noise on points (T, V, C); in signer units, each coordinate by itself, which numpy likes best."""
+    origin = (*frame.centre, 0.0)
+    axes = [
+        (points[..., axis] - np.float32(origin[axis])) / np.float32(frame.scale) for axis in range(points.shape[-1])
+    ]
+    if settings.rotation or settings.shear or settings.scale:
+        axes[:2] = transform_plane(
+            axes[0], axes[1], plane_matrix(rng, settings.rotation, settings.shear, settings.scale)
+        )
+    if settings.camera:
+        depth = axes[2] if len(axes) > 2 else np.float32(0)
+        axes = list(turn_camera(axes[0], axes[1], depth, rng.normal(0, settings.camera)))[: len(axes)]
+    if settings.noise:
+        for axis in range(2):
+            axes[axis] += np.float32(settings.noise) * rng.standard_normal(axes[axis].shape, dtype=np.float32)
+    varied = np.empty_like(points)
+    for axis, values in enumerate(axes):
+        varied[..., axis] = values * np.float32(frame.scale) + np.float32(origin[axis])
+    return varied
 
 
 def mirror_clip(clip: PoseClip, frame: SignerFrame | None = None) -> PoseClip:
@@ -114,39 +155,29 @@ def plane_matrix(rng: np.random.Generator, rotation: float, shear: float, scale:
     return turn @ np.array([[1, slant], [0, 1]]) @ np.diag(stretch)
 
 
-def transform_plane(points: np.ndarray, matrix: np.ndarray, frame: SignerFrame) -> np.ndarray:
-    """Multiply x and y by a 2 x 2 matrix, around the signer's centre. Points (T, V, C); z stays."""
-    transformed = points.copy()
-    x, y = points[..., 0] - np.float32(frame.centre[0]), points[..., 1] - np.float32(frame.centre[1])
+def transform_plane(x: np.ndarray, y: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Multiply places around the origin by a 2 x 2 matrix."""
     (a, b), (c, d) = matrix.astype(np.float32)
-    transformed[..., 0] = a * x + b * y + np.float32(frame.centre[0])
-    transformed[..., 1] = c * x + d * y + np.float32(frame.centre[1])
-    return transformed
+    return a * x + b * y, c * x + d * y
 
 
-def turn_camera(points: np.ndarray, degrees: float, frame: SignerFrame) -> np.ndarray:
-    """See the signer from the side, by a turn around the vertical axis through their centre, with perspective.
+def turn_camera(
+    x: np.ndarray, y: np.ndarray, z: np.ndarray, degrees: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """See the signer from the side, by a turn around the vertical axis through the origin, with perspective.
 
-    z counts as depth in the unit of x, growing away from the camera, as MediaPipe writes it; without z the signer is a
-    plane. MediaPipe's z of a hand begins at its wrist, so a turned hand is right in itself and less so in its distance.
+    z is depth, growing away from the camera, as MediaPipe writes it; where it is 0 the signer is a plane. MediaPipe's z
+    of a hand begins at its wrist, so a turned hand is right in itself and less so in its distance.
 
     Args:
-        points: (T, V, C).
+        x, y, z: places in shoulder widths around the signer's centre.
         degrees: turn; positive turns the signer's image-right side away.
-        frame: where the signer stands.
     """
-    turned = points.copy()
-    angle, distance = np.radians(degrees), np.float32(CAMERA_DISTANCE * frame.scale)
-    sine, cosine = np.float32(np.sin(angle)), np.float32(np.cos(angle))
-    x, y = points[..., 0] - np.float32(frame.centre[0]), points[..., 1] - np.float32(frame.centre[1])
-    z = points[..., 2] if points.shape[-1] > 2 else np.float32(0)
+    sine, cosine = np.float32(np.sin(np.radians(degrees))), np.float32(np.cos(np.radians(degrees)))
     depth = x * sine + z * cosine
+    distance = np.float32(CAMERA_DISTANCE)
     nearness = distance / np.maximum(distance + depth, distance / 4)  # nobody stands in the camera
-    turned[..., 0] = (x * cosine - z * sine) * nearness + np.float32(frame.centre[0])
-    turned[..., 1] = y * nearness + np.float32(frame.centre[1])
-    if points.shape[-1] > 2:
-        turned[..., 2] = depth
-    return turned
+    return (x * cosine - z * sine) * nearness, y * nearness, depth
 
 
 def hide_frames(confidence: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:

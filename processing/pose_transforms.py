@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .hand_geometry import hand_depth, mirrored, signs_with_left
 from .landmarks import assign_hands, convert, get_layout, shared_landmarks
 from .pose_clip import PoseClip, PoseWarning, check_fps
 from .pose_errors import ClipError, LandmarkError
@@ -40,6 +41,10 @@ class PoseSettings:
     largest coordinate (system 001); "none": as they come"""
     assign_hands: bool = True
     """Put each hand into the slot of the nearest body wrist, instead of trusting the detector's left and right"""
+    signing_hand: str | None = None
+    """"right": a clip whose signing hand is the left one is mirrored, so that either hand means the same; None leaves it"""
+    depth: str = "given"
+    """With 4 coordinates: "given" keeps the extractor's z; "hands" takes z from each wrist, on the scale of x and y"""
     max_gap_ms: float = 0.0
     """Gaps up to this long are filled in between their neighbours; 0 leaves every gap masked"""
     max_frames: int | None = None
@@ -56,6 +61,13 @@ class PoseSettings:
             raise LandmarkError(
                 f"normalization: expected one of {', '.join(NORMALIZATIONS)}, found {self.normalization!r}"
             )
+        if self.signing_hand not in (None, "right") or (self.signing_hand and self.normalization in ("none", "max")):
+            raise LandmarkError(
+                f"signing_hand: expected None, or 'right' with a normalization that centres the signer, found "
+                f"{self.signing_hand!r} with {self.normalization!r}"
+            )
+        if self.depth not in ("given", "hands"):
+            raise LandmarkError(f"depth: expected 'given' or 'hands', found {self.depth!r}")
         check_fps(self.fps, "settings")
 
 
@@ -109,6 +121,10 @@ def prepare_clip(clip: PoseClip, settings: PoseSettings, frame: SignerFrame | No
             "check the clip and its extractor"
         )
     points, confidence = normalize_as(clip, points, confidence, settings.layout, settings.normalization, frame)
+    if settings.depth == "hands" and points.shape[-1] > 2:
+        points = hand_depth(points, settings.layout)
+    if settings.signing_hand and signs_with_left(points, confidence, settings.layout):
+        points, confidence = mirrored(points, confidence, settings.layout)
     points, confidence = fill_gaps(points, confidence, int(settings.max_gap_ms / 1000 * clip.fps))
     points, confidence = resample(points, confidence, clip.fps, settings.fps)
     if settings.max_frames is not None and len(points) > settings.max_frames:

@@ -181,6 +181,14 @@ class AugmentationArguments:
     """Standard deviation of jitter on every landmark, in shoulder widths"""
     camera: float = 0.0
     """Standard deviation of the camera's turn around the signer, degrees"""
+    bone_length: float = 0.0
+    """Standard deviation of the logarithm of each bone's length in the hands"""
+    finger_bend: float = 0.0
+    """Standard deviation of each finger joint's turn, degrees"""
+    hand_turn: float = 0.0
+    """Standard deviation of each hand's turn around its wrist, degrees, about each axis"""
+    trim: float = 0.0
+    """Each end of a clip loses up to this share of its frames"""
 
 
 def parse_mapping(name: str, value: str | dict | None) -> dict | None:
