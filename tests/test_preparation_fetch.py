@@ -177,11 +177,12 @@ def test_manifest_of_addresses_is_fetched_and_prepared(world, tmp_path):
         Sample("d", pose="poses/d.pose", url=f"{world.url}/private.pose", text="d"),
         Sample("e", pose="poses/e.pose", url=f"{world.url}/down.pose", text="e"),
         Sample("f", pose="poses/f.pose", text="f"),
+        Sample("g", pose=f"{world.url}/two.pose", text="g"),
     ]
     write_manifest(rows, tmp_path / "m.csv")
     settings = PreparationSettings(fetch=QUICK, workers=1)
     census = prepare(tmp_path / "m.csv", tmp_path / "shards", settings)
-    assert census.statuses == {"ok": 2, "missing": 1, "dead": 1, "forbidden": 1, "unreachable": 1}
+    assert census.statuses == {"ok": 3, "missing": 1, "dead": 1, "forbidden": 1, "unreachable": 1}
     assert [name for name, _ in world.asked].count("one") == 1
     before = len(world.asked)
     prepare(tmp_path / "m.csv", tmp_path / "shards", settings)

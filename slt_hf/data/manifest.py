@@ -99,7 +99,7 @@ def _resolve(sample: Sample, folder: Path, check_files: bool) -> None:
     """Make the paths of a sample independent of the working directory, and see that they exist."""
     for column in ("pose", "video"):
         name = getattr(sample, column)
-        if name is None:
+        if name is None or "://" in name:  # an address: slt-hf prepare fetches it
             continue
         resolved = str(folder / name)
         if check_files and not media_exists(resolved):
