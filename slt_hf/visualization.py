@@ -29,6 +29,7 @@ INK: Color = (40, 40, 40)
 SUPERSAMPLING = 2  # drawn larger and reduced: Pillow's lines are not antialiased
 MIN_CONFIDENCE = 0.15  # what an extractor hardly believes in (legs under the table) is not drawn
 GIF_MAX_FPS = 15.0
+HEAD_POINTS = ("nose", "eye", "eye_inner", "eye_outer", "ear", "mouth_left", "mouth_right")
 SIDE_COLORS = {"left": (20, 130, 180), "right": (225, 110, 20), "middle": (110, 110, 110)}
 FACE_COLOR = (120, 120, 135)
 FINGER_COLORS: dict[str, dict[str, Color]] = {
@@ -45,8 +46,13 @@ FINGER_COLORS: dict[str, dict[str, Color]] = {
 def _pen(layout_name: str) -> list[tuple[int, int, Color, float]]:
     """(from, to, colour, width) of every edge of a layout, faces first so that hands lie on top."""
     layout = get_layout(layout_name)
-    strokes = [(a, b, *_style(layout, b)) for a, b in layout.edges if not layout.points[a].startswith("world_")]
+    strokes = [(a, b, *_style(layout, b)) for a, b in layout.edges if _is_drawn(layout.points[a], layout.points[b])]
     return sorted(strokes, key=lambda stroke: stroke[2] != FACE_COLOR)
+
+
+def _is_drawn(start: str, end: str) -> bool:
+    """World landmarks lie elsewhere, and lines from the nose to the shoulders hide the chin."""
+    return not start.startswith("world_") and not (start == "nose" and end.endswith("_shoulder"))
 
 
 def _style(layout: LandmarkLayout, point: int) -> tuple[Color, float]:
@@ -55,7 +61,9 @@ def _style(layout: LandmarkLayout, point: int) -> tuple[Color, float]:
     if "_hand_" in name:
         finger = next((finger for finger in FINGER_COLORS[side] if finger in name), "middle")
         return FINGER_COLORS[side][finger], 1.6
-    return (FACE_COLOR, 0.9) if name.startswith("face_") else (SIDE_COLORS[side], 2.4)
+    if name.startswith("face_"):
+        return FACE_COLOR, 0.9
+    return SIDE_COLORS[side], 1.0 if name.endswith(HEAD_POINTS) else 2.2
 
 
 @cache

@@ -295,7 +295,7 @@ class SentenceMaker:
         """``My name is Anna.``, ``Hello. My name is Anna.``"""
         owner, name = self.rng.choice(("MY", "MY", *POSSESSIVES)), self._name()
         if owner in ("OUR", "THEIR"):
-            person = self.rng.choice(_words("person"))
+            person = self.rng.choice([gloss for gloss in _words("person") if lexicon()[gloss].get("owned", True)])
             return _pair((owner, person, *name.glosses), f"{owner.lower()} {lexicon()[person]['english']} is {name.text}.")
         pair = _pair((owner, "NAME", *name.glosses), f"{owner.lower()} name is {name.text}.")
         return SentencePair(("HELLO", *pair.glosses), f"Hello. {pair.text}") if self.rng.random() < 0.4 else pair

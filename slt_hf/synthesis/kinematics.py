@@ -27,9 +27,9 @@ PHALANGES = np.array([[0.043, 0.025, 0.021], [0.047, 0.029, 0.022], [0.044, 0.02
 THUMB_BASE = np.array([0.022, 0.022, 0.010])
 THUMB_BONES = np.array([0.044, 0.033, 0.028])
 
-SWIVELS_DEG = np.arange(-100.0, 41.0, 10.0)  # candidate elbow positions on the circle around shoulder-wrist
-PREFERRED_SWIVEL_DEG = -20.0  # elbow down and a little out
-WRIST_BEND_FREE_DEG = 45.0  # a wrist bends this far without effort
+SWIVELS_DEG = np.arange(-90.0, 31.0, 10.0)  # candidate elbow positions on the circle around shoulder-wrist
+PREFERRED_SWIVEL_DEG = -5.0  # elbow down and a little out
+WRIST_BEND_FREE_DEG = 55.0  # a wrist bends this far without effort
 REACH = 0.99  # share of the arm's length that is ever used: elbows do not lock
 
 
@@ -156,7 +156,7 @@ def place_elbow(shoulder: np.ndarray, wrist: np.ndarray, swivel_deg: np.ndarray,
     a, b = arm.upper_arm, arm.forearm
     along = (a * a - b * b + distance**2) / (2 * distance)
     radius = np.sqrt(np.maximum(a * a - along**2, 0.0))
-    down = np.array([-0.35, 1.0, 0.45])
+    down = np.array([-0.45, 1.0, -0.25])  # not along the arm in any posture that signing uses
     down = down - n * np.sum(n * down, axis=-1, keepdims=True)
     down = down / np.maximum(np.linalg.norm(down, axis=-1, keepdims=True), 1e-9)
     angle = np.radians(swivel_deg)[..., None]
@@ -170,9 +170,9 @@ def choose_swivel(wrist: np.ndarray, fingers: np.ndarray, arm: ArmProportions, e
     elbows = place_elbow(np.broadcast_to(arm.shoulder, wrist.shape), wrist, swivels, arm)
     forearm = (wrist - elbows) / arm.forearm
     bend = np.degrees(np.arccos(np.clip(np.sum(forearm * fingers, axis=-1), -1, 1)))
-    strain = np.maximum(bend - WRIST_BEND_FREE_DEG, 0) / 30
-    effort = (swivels - PREFERRED_SWIVEL_DEG + elbow_out_deg) / 45
-    inside = np.maximum(elbows[..., 0] - arm.shoulder[0] - 0.06, 0) / 0.06  # an elbow does not enter the trunk
+    strain = np.maximum(bend - WRIST_BEND_FREE_DEG, 0) / 25
+    effort = (swivels - PREFERRED_SWIVEL_DEG + elbow_out_deg) / 38
+    inside = np.maximum(elbows[..., 0] - arm.shoulder[0] - 0.05, 0) / 0.04  # an elbow does not enter the trunk
     cost = strain**2 + effort**2 + inside**2
     # a soft choice: neighbouring poses get neighbouring swivels
     weight = np.exp(-4 * (cost - cost.min(axis=0)))

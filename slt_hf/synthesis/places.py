@@ -27,7 +27,7 @@ TRUNK_PLACES = {
 }  # fmt: skip
 # In front of the body: scale with the arms and with how large somebody signs.
 SPACE_PLACES = {
-    "neutral": (-0.105, 0.150, -0.270), "neutral_center": (0.0, 0.150, -0.270), "base": (-0.030, 0.185, -0.270),
+    "neutral": (-0.105, 0.110, -0.270), "neutral_center": (0.0, 0.110, -0.270), "base": (-0.030, 0.140, -0.270),
     "spell": (-0.215, -0.010, -0.215), "high": (-0.250, -0.100, -0.230), "side": (-0.300, 0.160, -0.200),
     "lap": (-0.070, 0.400, -0.150), "hanging": (-0.230, 0.500, -0.020),
 }  # fmt: skip
