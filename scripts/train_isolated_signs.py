@@ -20,6 +20,7 @@ from slt_hf.training.arguments import (
 )
 from slt_hf.training.callbacks import ModelCardCallback
 from slt_hf.training.classification_trainer import SignClassificationTrainer, classification_metrics
+from slt_hf.training.collators import VariantCollator
 from slt_hf.training.models import build_classification_model
 from slt_hf.training.resuming import resume_point
 from slt_hf.training.setup import build_augmentation, card_writer, evaluation_rows, training_rows
@@ -34,12 +35,14 @@ def main() -> None:
     train = training_rows(data, data.fps, args.seed).with_classes(data.target)
     dev = evaluation_rows(data, data.fps, args.seed).with_classes(data.target, train.classes)
     model, extractor = build_classification_model(model_arguments, data, train.classes or [])
+    options = {"augmentation": build_augmentation(augmentation), "label_column": "class_id", "seed": args.seed}
+    collator = SignCollator(extractor, **options)
+    if data.variants_per_clip:
+        collator = VariantCollator(extractor, data.variants_per_clip, **options)
     trainer = SignClassificationTrainer(
         model=model,
         args=args,
-        data_collator=SignCollator(
-            extractor, build_augmentation(augmentation), label_column="class_id", seed=args.seed
-        ),
+        data_collator=collator,
         eval_collator=SignCollator(extractor, label_column="class_id"),
         train_dataset=train,
         eval_dataset=dev,

@@ -143,6 +143,9 @@ class DataArguments:
     """Only the first so many evaluation samples"""
     synthetic_samples: int = 10000
     """Sentences per epoch of the synthetic signer; fresh ones each epoch"""
+    variants_per_clip: int | None = None
+    """Isolated signs: vary and process each clip this many times and reuse the results over the epochs; by default each
+    epoch makes its own, which costs more than training a small encoder does"""
     class_balanced: bool = False
     """Isolated signs: draw every class equally often"""
     answer_precision: float = 0.9

@@ -54,3 +54,32 @@ class TextPairCollator(SignCollator):
             return_tensors="pt",
         )
         return batch | {"input_ids": tokens["input_ids"], "text_attention_mask": tokens["attention_mask"]}
+
+
+class VariantCollator(SignCollator):
+    """Clips and their class, each clip in a fixed number of variants that are made once and kept in memory.
+
+    Training small encoders for hundreds of epochs costs less than varying the clips anew in each of them.
+
+    Args:
+        variants: of each clip; epoch e shows variant e modulo this number. A kept variant takes T * V * C * 4 bytes.
+        **kwargs: of `SignCollator`, whose processor is a `PoseFeatureExtractor` here.
+    """
+
+    def __init__(self, processor: Any, variants: int, **kwargs: Any) -> None:
+        super().__init__(processor, **kwargs)
+        self.variants = variants
+        self.kept: dict[tuple[int, int], Any] = {}
+
+    def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
+        """`SignCollator`'s batch."""
+        rows = [as_mapping(row) for row in rows]
+        rows = [{**row, "epoch": (row.get("epoch") or 0) % self.variants} for row in rows]
+        batch = dict(self.processor.pad([self._variant(row) for row in rows], return_tensors="pt"))
+        return batch | {"labels": self._class_labels(rows)}
+
+    def _variant(self, row: dict[str, Any]) -> Any:
+        key = (row["index"], row["epoch"])
+        if key not in self.kept:
+            self.kept[key] = self.processor(poses=self.clips([row]), padding=False)["pose_values"][0]
+        return self.kept[key]
