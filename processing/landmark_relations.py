@@ -12,7 +12,7 @@ MESH_MIDLINE = (
 
 # Mesh point for each of the 68 iBUG points: the contour points in common use for this, kept mirror symmetric.
 IBUG_TO_MESH = (
-    127, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 356,  # jaw, from the height of the eyes
+    127, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 356,  # jaw, from eye height
     70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # brows
     168, 197, 5, 4, 98, 97, 2, 326, 327,  # nose
     33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # eyes

@@ -106,7 +106,7 @@ def _image_points(layout: str) -> slice | np.ndarray:
 def _vary_places(
     points: np.ndarray, frame: SignerFrame, rng: np.random.Generator, settings: AugmentationSettings
 ) -> np.ndarray:
-    """Plane, camera and noise on points (T, V, C); in signer units, each coordinate by itself, which numpy likes best."""
+    """Plane, camera and noise on points (T, V, C); in signer units, each coordinate by itself (fastest)."""
     origin = (*frame.centre, 0.0)
     axes = [
         (points[..., axis] - np.float32(origin[axis])) / np.float32(frame.scale) for axis in range(points.shape[-1])
@@ -116,7 +116,7 @@ def _vary_places(
             axes[0], axes[1], plane_matrix(rng, settings.rotation, settings.shear, settings.scale)
         )
     if settings.camera:
-        depth = axes[2] if len(axes) > 2 else np.float32(0)
+        depth = axes[2] if len(axes) > 2 else np.zeros_like(axes[0])
         axes = list(turn_camera(axes[0], axes[1], depth, rng.normal(0, settings.camera)))[: len(axes)]
     if settings.noise:
         for axis in range(2):
