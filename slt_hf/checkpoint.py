@@ -84,6 +84,17 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     return content
 
 
+def read_processor(folder: Path) -> dict[str, Any]:
+    """The processor's settings: a processor with a tokenizer saves `processor_config.json`, one without (isolated signs)
+    `preprocessor_config.json`, as transformers has it.
+
+    Raises:
+        CheckpointError: if neither is there.
+    """
+    alone = folder / "preprocessor_config.json"
+    return read_json(folder, alone.name if alone.is_file() else "processor_config.json")
+
+
 def architecture_of(folder: Path, known: tuple[str, ...]) -> str:
     """The model class that the checkpoint names.
 
@@ -153,11 +164,11 @@ def load_processor(folder: Path) -> Any:
     Raises:
         CheckpointError: if there is none, or it cannot be understood.
     """
-    read_json(folder, "processor_config.json")
-    from slt_hf.processing.processing_pose import PoseProcessor
+    alone = "feature_extractor_type" in read_processor(folder)
+    from slt_hf.processing import PoseFeatureExtractor, PoseProcessor
 
     try:
-        return PoseProcessor.from_pretrained(folder, local_files_only=True)
+        return (PoseFeatureExtractor if alone else PoseProcessor).from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{folder}: loading the processor failed: {reason}; save it again") from error

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from slt_hf.errors import HubError
+from slt_hf.errors import CheckpointError, HubError
 
 # What a checkpoint needs to run with this package. Python files stay behind: our own classes read it, not fetched code.
 CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.onnx", "*.onnx.data", "*.onnx_data"]
@@ -87,12 +87,12 @@ def check_complete(folder: Path) -> None:
     Raises:
         HubError: if one is absent.
     """
-    wanted = {"config.json": "the model's config", "processor_config.json": "the processor"}
-    for name, meaning in wanted.items():
-        if not (folder / name).is_file():
-            raise HubError(
-                f"{folder}: expected {name} ({meaning}), found none; save model and processor into this folder"
-            )
+    from slt_hf.checkpoint import read_json, read_processor
+
+    try:
+        read_json(folder, "config.json"), read_processor(folder)
+    except CheckpointError as error:
+        raise HubError(f"{error}; save model and processor into one folder") from error
     if not list(folder.glob("*.safetensors")):
         raise HubError(f"{folder}: expected weights as *.safetensors, found none; call save_pretrained of the model")
 
@@ -117,7 +117,7 @@ def add_code(folder: Path) -> None:
     from transformers.dynamic_module_utils import custom_object_save
 
     from slt_hf import modeling
-    from slt_hf.checkpoint import load_processor, read_json
+    from slt_hf.checkpoint import load_processor, read_json, read_processor
 
     values = read_json(folder, "config.json")
     if "auto_map" not in values:
@@ -127,7 +127,7 @@ def add_code(folder: Path) -> None:
             custom_object_save(model_class(config), folder, config=config)
         named = json.dumps(values | {"auto_map": config.auto_map}, indent=2, sort_keys=True)
         (folder / "config.json").write_text(named + "\n", encoding="utf-8")
-    if "auto_map" not in read_json(folder, "processor_config.json"):
+    if "auto_map" not in read_processor(folder):
         load_processor(folder).save_pretrained(folder)
 
 

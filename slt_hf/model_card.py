@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from slt_hf.checkpoint import read_json
+from slt_hf.checkpoint import read_json, read_processor
 from slt_hf.errors import HubError
 
 TEMPLATES = Path(__file__).parent / "model_cards"
@@ -28,6 +28,7 @@ KINDS = {
     "SignToTextForConditionalGeneration": ("translation", "translation"),
     "PoseEncoderForCTC": ("recognition", "video-classification"),
     "PoseEncoderForSignClassification": ("classification", "video-classification"),
+    "SignTextDualEncoderModel": ("contrastive", "feature-extraction"),
 }
 
 
@@ -66,7 +67,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 def render_card(folder: Path, repo_id: str, facts: dict[str, Any]) -> str:
     """The card's text, with the front matter that the Hub reads."""
-    config, processor = read_json(folder, "config.json"), read_json(folder, "processor_config.json")
+    config, processor = read_json(folder, "config.json"), read_processor(folder)
     architecture = (config.get("architectures") or ["unknown"])[0]
     if architecture not in KINDS:
         raise HubError(f"{folder}: expected one of {', '.join(KINDS)}, found {architecture}; write README.md by hand")

@@ -59,11 +59,11 @@ def describe_clip(path: Path, layout: str | None, fps: float | None, sample_id: 
 
 def describe_checkpoint(name: str) -> dict[str, Any]:
     """What the checkpoint's own files say; its weights are only counted, not loaded."""
-    from slt_hf.checkpoint import find_checkpoint, read_json
+    from slt_hf.checkpoint import find_checkpoint, read_json, read_processor
     from slt_hf.model_card import count_parameters
 
     folder = find_checkpoint(None if name == "bundled" else name)
-    config, processor = read_json(folder, "config.json"), read_json(folder, "processor_config.json")
+    config, processor = read_json(folder, "config.json"), read_processor(folder)
     poses = processor.get("feature_extractor", processor)
     return {
         "checkpoint": str(folder),

@@ -7,6 +7,7 @@ collator reads the pose and calls the processor; nothing here knows what a model
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -242,14 +243,16 @@ class SyntheticSource:
     """Sentences of the synthetic signer: fresh ones every epoch in training, the same ones for evaluation.
 
     Args:
-        split: train, validation or test: sentences and signers of one split are in no other.
+        split: train, validation or test; no sentence and no signer of one split is in another.
         size: sentences per epoch.
         seed: of every draw.
+        layout: landmarks to make; fewer are faster.
         noisy: jitter, missing hands, dropped frames.
     """
 
-    def __init__(self, split: str, size: int = 10000, seed: int = 0, noisy: bool = False) -> None:
-        self.split, self.size, self.seed, self.noisy = split, size, seed, noisy
+    def __init__(self, split: str, size: int = 10000, seed: int = 0, layout: str = "signing_85", noisy: bool = False) -> None:
+        self.split = {"validation": "dev"}.get(split, split)
+        self.size, self.seed, self.layout, self.noisy = size, seed, layout, noisy
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -258,13 +261,24 @@ class SyntheticSource:
     def __len__(self) -> int:
         return self.size
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        from slt_hf.synthesis import synthetic_sample
+    def place(self, index: int) -> int:
+        """Place in the signer's endless list of sentences."""
+        return self.epoch * self.size + int(index)
 
-        return synthetic_sample(self.split, (self.seed, self.epoch, int(index)), noisy=self.noisy)
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        from slt_hf.synthesis import make_sample
+
+        sample = make_sample(self.place(index), self.split, self.seed, self.noisy, self.layout)
+        return {field.name: getattr(sample, field.name) for field in fields(sample)}
 
     def column(self, name: str) -> list[Any]:
-        return [self[i].get(name) for i in range(self.size)]
+        """Texts and glosses come from the grammar alone; what only a made clip tells is None."""
+        from slt_hf.synthesis import make_sentence
+
+        if name not in ("text", "gloss"):
+            return [None] * self.size
+        pairs = [make_sentence(self.split, self.seed, self.place(index)) for index in range(self.size)]
+        return [pair.text if name == "text" else " ".join(pair.glosses) for pair in pairs]
 
     def num_frames(self) -> np.ndarray:
         raise RecipeError("frames_per_batch: expected a corpus with known lengths, found `synthetic`; remove the option")

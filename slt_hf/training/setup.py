@@ -20,7 +20,7 @@ from slt_hf.training.dataset import SignDataset, open_dataset
 def training_rows(data: DataArguments, fps: float, seed: int) -> SignDataset:
     """The split to learn from, without the clips that are too long for training."""
     dataset = open_dataset(
-        data.dataset or [], data.train_split, fps, data.dataset_config, size=data.synthetic_samples, seed=seed
+        data.dataset or [], data.train_split, fps, data.dataset_config, size=data.synthetic_samples, seed=seed, layout=data.layout
     )
     if data.max_frames is not None:
         kept = dataset.lengths <= data.max_frames
@@ -37,7 +37,8 @@ def evaluation_rows(data: DataArguments, fps: float, seed: int) -> SignDataset:
         raise RecipeError("eval_split: expected a split that may choose a checkpoint, found test; name dev or validation")
     names = data.eval_dataset or data.dataset or []
     size = data.max_eval_samples or 200
-    return first_rows(open_dataset(names, data.eval_split, fps, data.dataset_config, size=size, seed=seed), data.max_eval_samples)
+    dataset = open_dataset(names, data.eval_split, fps, data.dataset_config, size=size, seed=seed, layout=data.layout)
+    return first_rows(dataset, data.max_eval_samples)
 
 
 def first_rows(dataset: SignDataset, count: int | None) -> SignDataset:

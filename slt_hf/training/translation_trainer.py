@@ -45,6 +45,11 @@ class SignTranslationTrainer(SignTrainerMixin, Seq2SeqTrainer):
             return outputs.loss, None, None
         return outputs.loss, outputs.logits.argmax(-1), inputs.get("labels")
 
+    def _pad_tensors_to_max_len(self, tensor: torch.Tensor, max_length: int) -> torch.Tensor:
+        """Rows of equal length over batches; the padding token is the text model's, which the generation config knows."""
+        pad = self.accelerator.unwrap_model(self.model).generation_config.pad_token_id
+        return torch.nn.functional.pad(tensor, (0, max_length - tensor.shape[1]), value=pad)
+
     def predict_texts(self, dataset: Any, decode: Callable[[np.ndarray], list[str]], **kwargs: Any) -> list[str]:
         """Texts for a dataset, in its order.
 
