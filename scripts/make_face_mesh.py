@@ -36,7 +36,9 @@ MIDLINE = {151: -290, 9: -270, 8: -257, 164: -180, 18: -147, 200: -136, 199: -12
 MOUTH_Y, EYE_Y, BROW_Y = -162.0, -244.0, -263.0
 
 
-def _arch(points: tuple[int, ...], left: float, right: float, base: float, height: float) -> dict[int, tuple[float, float]]:
+def _arch(
+    points: tuple[int, ...], left: float, right: float, base: float, height: float
+) -> dict[int, tuple[float, float]]:
     """Points on a parabola from (left, base) to (right, base), ``height`` above it in the middle."""
     share = np.linspace(0, 1, len(points))
     return {p: (left + (right - left) * s, base - 4 * height * s * (1 - s)) for p, s in zip(points, share, strict=True)}

@@ -71,7 +71,9 @@ def _dots(layout_name: str) -> tuple[int, ...]:
     """Points that no edge touches and that are few enough to be drawn alone: not the inside of a face mesh."""
     layout = get_layout(layout_name)
     touched = {index for edge in layout.edges for index in edge}
-    return tuple(i for i, name in enumerate(layout.points) if i not in touched and not name.startswith(("world_", "face_mesh_")))
+    return tuple(
+        i for i, name in enumerate(layout.points) if i not in touched and not name.startswith(("world_", "face_mesh_"))
+    )
 
 
 def viewport(clip: PoseClip, margin: float = 0.06) -> Box:
@@ -79,7 +81,10 @@ def viewport(clip: PoseClip, margin: float = 0.06) -> Box:
     seen = clip.points[..., :2][_visible(clip)]
     if len(seen) == 0:
         return 0.0, 0.0, float(clip.width or 1), float(clip.height or 1)
-    low, high = np.percentile(seen, 0.2, axis=0), np.percentile(seen, 99.8, axis=0)  # a stray point does not shrink the signer
+    low, high = (
+        np.percentile(seen, 0.2, axis=0),
+        np.percentile(seen, 99.8, axis=0),
+    )  # a stray point does not shrink the signer
     middle, half = (low + high) / 2, max(float((high - low).max()) / 2 * (1 + 2 * margin), 1e-6)
     return middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half
 
@@ -109,7 +114,9 @@ def draw_frame(
         caption: text below the picture.
         background: video frame (H, W, 3) uint8 to draw on; the whole of it is shown and ``box`` is ignored.
     """
-    left, top, right, bottom = (0, 0, background.shape[1], background.shape[0]) if background is not None else box or viewport(clip)
+    left, top, right, bottom = (
+        (0, 0, background.shape[1], background.shape[0]) if background is not None else box or viewport(clip)
+    )
     scale = size * SUPERSAMPLING / max(right - left, bottom - top)
     canvas = _canvas(size, background, scale)
     points = (clip.points[frame, :, :2] - np.array([left, top])) * scale
@@ -187,9 +194,13 @@ def draw_sheet(
     return _saved(draw_grid(pictures, columns, caption), path)
 
 
-def draw_gallery(clips: Sequence[tuple[str, PoseClip, int]], path: str | Path | None = None, columns: int = 7, size: int = 120) -> Image.Image:
+def draw_gallery(
+    clips: Sequence[tuple[str, PoseClip, int]], path: str | Path | None = None, columns: int = 7, size: int = 120
+) -> Image.Image:
     """One frame each of many clips, (caption, clip, frame): an alphabet, a lexicon. Each fills its own picture."""
-    return _saved(draw_grid([draw_frame(clip, frame, size, None, caption) for caption, clip, frame in clips], columns), path)
+    return _saved(
+        draw_grid([draw_frame(clip, frame, size, None, caption) for caption, clip, frame in clips], columns), path
+    )
 
 
 def draw_comparison(
@@ -201,7 +212,10 @@ def draw_comparison(
     labels: tuple[str, str] = ("before", "after"),
 ) -> Image.Image:
     """Two versions of a clip below each other, such as pixels and what the model is given. Each keeps its own frame rate."""
-    rows = [draw_sheet(clip, None, num_frames, num_frames, size, label) for clip, label in zip((before, after), labels, strict=True)]
+    rows = [
+        draw_sheet(clip, None, num_frames, num_frames, size, label)
+        for clip, label in zip((before, after), labels, strict=True)
+    ]
     return _saved(draw_grid(rows, 1), path)
 
 

@@ -15,7 +15,16 @@ general knowledge. They are not motion capture, and not a teaching aid.
 
 from __future__ import annotations
 
-from slt_hf.synthesis.corpus import SyntheticSample, corpus, handshape_points, make_sample, sign_sentence, signer_of, spell
+from slt_hf.synthesis.corpus import (
+    SyntheticSample,
+    corpus,
+    handshape_points,
+    make_sample,
+    sign_sentence,
+    signer_of,
+    spell,
+    synthetic_sample,
+)
 from slt_hf.synthesis.grammar import SentencePair, make_sentence, sentences, split_of
 from slt_hf.synthesis.lexicon import lexicon
 from slt_hf.synthesis.signer import Camera, Noise, Signer
@@ -44,4 +53,5 @@ __all__ = [
     "split_of",
     "synthesize",
     "synthesize_timed",
+    "synthetic_sample",
 ]

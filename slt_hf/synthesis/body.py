@@ -19,7 +19,12 @@ NECK = np.array([0.0, -0.07, -0.01])  # what the head turns about
 FACE_FILE = Path(__file__).with_name("face_mesh.txt")
 
 # MediaPipe's first 11 body points: nose, eyes (inner, middle, outer; left then right), ears, corners of the mouth. Metres.
-_HALF_HEAD = {"eye_inner": (0.018, -0.243, -0.092), "eye": (0.033, -0.245, -0.088), "eye_outer": (0.048, -0.243, -0.078), "ear": (0.074, -0.215, 0.0)}
+_HALF_HEAD = {
+    "eye_inner": (0.018, -0.243, -0.092),
+    "eye": (0.033, -0.245, -0.088),
+    "eye_outer": (0.048, -0.243, -0.078),
+    "ear": (0.074, -0.215, 0.0),
+}
 HEAD_POINTS = np.array(
     [
         (0.0, -0.203, -0.128),
@@ -32,7 +37,9 @@ HEAD_POINTS = np.array(
     ]
 )
 # Left half of what is below the trunk: hip, knee, ankle, heel, toes. Metres.
-LEG_POINTS = np.array([(0.115, 0.50, 0.0), (0.12, 0.92, -0.02), (0.12, 1.32, 0.02), (0.12, 1.37, 0.06), (0.14, 1.39, -0.10)])
+LEG_POINTS = np.array(
+    [(0.115, 0.50, 0.0), (0.12, 0.92, -0.02), (0.12, 1.32, 0.02), (0.12, 1.37, 0.06), (0.14, 1.39, -0.10)]
+)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,9 @@ def choreograph(glosses: Sequence[str], rest: str = "lap") -> Sentence:
     spelled = np.zeros(int(ends[-1]), dtype=bool)
     for gloss, (first, last) in zip(glosses, spans, strict=True):
         spelled[first + 1 : last + 1] = gloss.startswith(LETTER_PREFIX)
-    return Sentence(Score(**arrays), spans, spelled, _head(glosses, parts[1:-1], spans), _brows(glosses, parts[1:-1], spans))
+    return Sentence(
+        Score(**arrays), spans, spelled, _head(glosses, parts[1:-1], spans), _brows(glosses, parts[1:-1], spans)
+    )
 
 
 def _score(gloss: str) -> Score:
@@ -103,7 +105,9 @@ def _resting_pose(rest: str) -> Score:
     return score_of({"hand": "relaxed", "at": rest, **RESTING[rest]}, {})
 
 
-def _head(glosses: Sequence[str], parts: Sequence[Score], spans: Sequence[tuple[int, int]]) -> tuple[tuple[str, int, int], ...]:
+def _head(
+    glosses: Sequence[str], parts: Sequence[Score], spans: Sequence[tuple[int, int]]
+) -> tuple[tuple[str, int, int], ...]:
     """Head movements of signs; a negation is shaken until the end of the sentence."""
     movements = []
     for gloss, part, (first, last) in zip(glosses, parts, spans, strict=True):
@@ -112,7 +116,9 @@ def _head(glosses: Sequence[str], parts: Sequence[Score], spans: Sequence[tuple[
     return tuple(movements)
 
 
-def _brows(glosses: Sequence[str], parts: Sequence[Score], spans: Sequence[tuple[int, int]]) -> tuple[tuple[str, int, int], ...]:
+def _brows(
+    glosses: Sequence[str], parts: Sequence[Score], spans: Sequence[tuple[int, int]]
+) -> tuple[tuple[str, int, int], ...]:
     """Brows of signs; in a question they hold for the whole sentence."""
     movements = []
     for gloss, part, (first, last) in zip(glosses, parts, spans, strict=True):

@@ -1,11 +1,11 @@
-"""A small grammar that yields sentences as glosses and as English, and splits them into train, dev and test.
+"""A small grammar that yields sentences as glosses and as English, and splits them into train, validation (or dev) and test.
 
 The English follows from the glosses by rule, so that it can be recovered from the signing: YESTERDAY makes the past and
 TOMORROW the future; a subject without possessive takes "the", an object "a"; adjectives follow their noun in the
 glosses; question words and the QUESTION sign end a sentence; the time begins it. ``transfer.glosses_of`` goes the other way.
 
 A sentence without a name belongs to a split by the hash of its English; a sentence with a name by the hash of the name.
-So dev and test hold neither sentences nor names of the training split.
+So validation and test hold neither sentences nor names of the training split.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from slt_hf.synthesis.lexicon import LETTER_PREFIX, gloss_of, lexicon
 from slt_hf.synthesis.transfer import DROPPED, forms
 
 GRAMMAR_FILE = Path(__file__).with_name("grammar.yaml")
-SPLITS = ("train", "dev", "test")
-DEV_PERCENT, TEST_PERCENT = 10, 15
+SPLITS = {"train": 75, "validation": 10, "test": 15}  # percent of sentences, and of names
 PRONOUNS = ("I", "YOU", "WE", "THEY")
 PRONOUN_OBJECTS = {"I": "me", "YOU": "you", "WE": "us", "THEY": "them"}
 SAME_PERSON = {"I": ("I", "WE"), "WE": ("I", "WE"), "YOU": ("YOU",), "THEY": ("THEY",)}  # "I help us" is not said
@@ -78,13 +77,27 @@ def _percent(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % 100
 
 
+def split_name(split: str) -> str:
+    """``train``, ``validation`` (also ``dev``) or ``test``.
+
+    Raises:
+        ValueError: another name.
+    """
+    name = "validation" if split == "dev" else split
+    if name not in SPLITS:
+        raise ValueError(f"expected a split among {', '.join(SPLITS)}, found {split!r}; name one of these")
+    return name
+
+
 def _split_of_key(key: str) -> str:
     percent = _percent(key)
-    return "test" if percent < TEST_PERCENT else "dev" if percent < TEST_PERCENT + DEV_PERCENT else "train"
+    if percent < SPLITS["test"]:
+        return "test"
+    return "validation" if percent < SPLITS["test"] + SPLITS["validation"] else "train"
 
 
 def split_of(pair: SentencePair) -> str:
-    """``train``, ``dev`` or ``test``: by the name if there is one, else by the sentence."""
+    """``train``, ``validation`` or ``test``: by the name if there is one, else by the sentence."""
     return _split_of_key((_names_in(pair) or [pair.text])[0])
 
 
@@ -101,10 +114,17 @@ def names(split: str) -> tuple[str, ...]:
 def invented_name(rng: Random) -> str:
     """A pronounceable name of two or three syllables that no list holds."""
     while True:
-        name = "".join(rng.choice(ONSETS) + rng.choice(VOWEL_SOUNDS) for _ in range(rng.choice((1, 2, 2)))) + rng.choice(CODAS)
+        name = "".join(
+            rng.choice(ONSETS) + rng.choice(VOWEL_SOUNDS) for _ in range(rng.choice((1, 2, 2)))
+        ) + rng.choice(CODAS)
         if rng.random() < 0.3:
             name = rng.choice("aeiou") + name
-        if 3 <= len(name) <= 9 and name not in DROPPED and name not in forms() and _split_of_key(LETTER_PREFIX + name.upper()) == "train":
+        if (
+            3 <= len(name) <= 9
+            and name not in DROPPED
+            and name not in forms()
+            and _split_of_key(LETTER_PREFIX + name.upper()) == "train"
+        ):
             return name.capitalize()
 
 
@@ -190,7 +210,9 @@ class SentenceMaker:
             word = plural(entry) if lexicon()[number]["value"] > 1 else entry["english"]
             return Phrase((number, *after), f"{number.lower()} {described}{word}", is_person=False)
         if roll < 0.47 and not plain:
-            return Phrase(("MORE", *after), f"more {described}{plural(entry) if countable else entry['english']}", is_person=False)
+            return Phrase(
+                ("MORE", *after), f"more {described}{plural(entry) if countable else entry['english']}", is_person=False
+            )
         text = described + (plural(entry) if generic and countable else entry["english"])
         if generic:
             return Phrase(after, text, is_person=False)
@@ -212,11 +234,18 @@ class SentenceMaker:
         verb, thing = self._verb_and_object(tuple(grammar()["states"]), subject)
         if self.rng.random() < 0.08:
             adjective = self.rng.choice(_words(*grammar()["people_feel"]))
-            return _pair((*subject.glosses, "FEEL", adjective), f"{subject.text} {_present('FEEL', subject)} {adjective.lower()}.")
+            return _pair(
+                (*subject.glosses, "FEEL", adjective),
+                f"{subject.text} {_present('FEEL', subject)} {adjective.lower()}.",
+            )
         if self.rng.random() < 0.22:
             helper = "does not" if subject.singular else "do not"
-            return _pair((*subject.glosses, "NOT", verb, *thing.glosses), f"{subject.text} {helper} {_base(verb)} {thing.text}.")
-        return _pair((*subject.glosses, verb, *thing.glosses), f"{subject.text} {_present(verb, subject)} {thing.text}.")
+            return _pair(
+                (*subject.glosses, "NOT", verb, *thing.glosses), f"{subject.text} {helper} {_base(verb)} {thing.text}."
+            )
+        return _pair(
+            (*subject.glosses, verb, *thing.glosses), f"{subject.text} {_present(verb, subject)} {thing.text}."
+        )
 
     def _event(self) -> SentencePair:
         """``Yesterday my father bought two red apples.``, ``Tomorrow Anna will not swim.``"""
@@ -224,7 +253,9 @@ class SentenceMaker:
         if self.rng.random() < 0.3:
             verb = gloss_of(self.rng.choice(grammar()["alone"]))
         else:
-            events = tuple(verb for verb in grammar()["objects"] if verb not in ("have", "know", "understand", "like", "love"))
+            events = tuple(
+                verb for verb in grammar()["objects"] if verb not in ("have", "know", "understand", "like", "love")
+            )
             verb, what = self._verb_and_object(events, subject)
         return self._timed(subject, verb, what)
 
@@ -246,13 +277,21 @@ class SentenceMaker:
         if rng.random() < 0.35:
             verb, what = gloss_of(rng.choice(grammar()["alone"])), Phrase((), "")
         else:
-            verb, what = self._verb_and_object(("eat", "drink", "cook", "read", "write", "wash", "help", "visit", "make", "buy"), subject)
+            verb, what = self._verb_and_object(
+                ("eat", "drink", "cook", "read", "write", "wash", "help", "visit", "make", "buy"), subject
+            )
         rest = f" {what.text}" if what.text else ""
         if rng.random() < 0.5:
             adverb = rng.choice(_words("adverb"))
-            return _pair((*subject.glosses, adverb, verb, *what.glosses), f"{subject.text} {adverb.lower()} {_present(verb, subject)}{rest}.")
+            return _pair(
+                (*subject.glosses, adverb, verb, *what.glosses),
+                f"{subject.text} {adverb.lower()} {_present(verb, subject)}{rest}.",
+            )
         time = rng.choice(("MORNING", "NIGHT", "EVERY-DAY"))
-        return _pair((time, *subject.glosses, verb, *what.glosses), f"{subject.text} {_present(verb, subject)}{rest} {lexicon()[time]['english']}.")
+        return _pair(
+            (time, *subject.glosses, verb, *what.glosses),
+            f"{subject.text} {_present(verb, subject)}{rest} {lexicon()[time]['english']}.",
+        )
 
     def _place(self) -> SentencePair:
         """``Tomorrow we will go to the library.``, ``Yesterday Anna went home.``"""
@@ -277,7 +316,13 @@ class SentenceMaker:
         be = {"YESTERDAY": _was(subject), "TOMORROW": "will be"}.get(time, _is(subject))
         if negated:
             be = "will not be" if time == "TOMORROW" else f"{be} not"
-        glosses = (*((time,) if time else ()), *subject.glosses, *(("NOT",) if negated else ()), *((adverb,) if adverb else ()), adjective)
+        glosses = (
+            *((time,) if time else ()),
+            *subject.glosses,
+            *(("NOT",) if negated else ()),
+            *((adverb,) if adverb else ()),
+            adjective,
+        )
         words = [time.lower(), subject.text, be, adverb.lower(), adjective.lower()]
         return _pair(glosses, " ".join(filter(None, words)) + ".")
 
@@ -289,14 +334,18 @@ class SentenceMaker:
         person = self._person_object(subject)
         while person.glosses[-1] in subject.glosses:
             person = self._person_object(subject)
-        return self._timed(subject, gloss_of(verb), Phrase((*person.glosses, *thing.glosses), f"{person.text} {thing.text}"))
+        return self._timed(
+            subject, gloss_of(verb), Phrase((*person.glosses, *thing.glosses), f"{person.text} {thing.text}")
+        )
 
     def _introduction(self) -> SentencePair:
         """``My name is Anna.``, ``Hello. My name is Anna.``"""
         owner, name = self.rng.choice(("MY", "MY", *POSSESSIVES)), self._name()
         if owner in ("OUR", "THEIR"):
             person = self.rng.choice([gloss for gloss in _words("person") if lexicon()[gloss].get("owned", True)])
-            return _pair((owner, person, *name.glosses), f"{owner.lower()} {lexicon()[person]['english']} is {name.text}.")
+            return _pair(
+                (owner, person, *name.glosses), f"{owner.lower()} {lexicon()[person]['english']} is {name.text}."
+            )
         pair = _pair((owner, "NAME", *name.glosses), f"{owner.lower()} name is {name.text}.")
         return SentencePair(("HELLO", *pair.glosses), f"Hello. {pair.text}") if self.rng.random() < 0.4 else pair
 
@@ -311,15 +360,23 @@ class SentenceMaker:
         subject, rng = self._subject(), self.rng
         if rng.random() < 0.35:
             adjective = rng.choice(_words(*grammar()["people_are"]))
-            return _pair((*subject.glosses, adjective, "QUESTION"), f"{_is(subject)} {subject.text} {adjective.lower()}?")
+            return _pair(
+                (*subject.glosses, adjective, "QUESTION"), f"{_is(subject)} {subject.text} {adjective.lower()}?"
+            )
         if rng.random() < 0.5:
             verb, thing = self._verb_and_object(tuple(grammar()["states"]), subject)
-            return _pair((*subject.glosses, verb, *thing.glosses, "QUESTION"), f"{_does(subject)} {subject.text} {_base(verb)} {thing.text}?")
-        verb, thing = self._verb_and_object(("buy", "eat", "drink", "find", "lose", "read", "meet", "visit", "help", "see", "forget"), subject)
+            return _pair(
+                (*subject.glosses, verb, *thing.glosses, "QUESTION"),
+                f"{_does(subject)} {subject.text} {_base(verb)} {thing.text}?",
+            )
+        verb, thing = self._verb_and_object(
+            ("buy", "eat", "drink", "find", "lose", "read", "meet", "visit", "help", "see", "forget"), subject
+        )
         time = rng.choice(("YESTERDAY", "TOMORROW"))
         helper = "did" if time == "YESTERDAY" else "will"
         return _pair(
-            (time, *subject.glosses, verb, *thing.glosses, "QUESTION"), f"{helper} {subject.text} {_base(verb)} {thing.text} {time.lower()}?"
+            (time, *subject.glosses, verb, *thing.glosses, "QUESTION"),
+            f"{helper} {subject.text} {_base(verb)} {thing.text} {time.lower()}?",
         )
 
     def _wh(self) -> SentencePair:
@@ -337,11 +394,31 @@ class SentenceMaker:
             if rng.random() < 0.15:
                 owner = rng.choice(POSSESSIVES)
                 return _pair((owner, "NAME", which), f"what is {owner.lower()} name?")
-            verb = gloss_of(rng.choice(("eat", "drink", "cook", "buy", "want", "need", "like", "see", "read", "write", "learn", "study", "know")))
+            verb = gloss_of(
+                rng.choice(
+                    (
+                        "eat",
+                        "drink",
+                        "cook",
+                        "buy",
+                        "want",
+                        "need",
+                        "like",
+                        "see",
+                        "read",
+                        "write",
+                        "learn",
+                        "study",
+                        "know",
+                    )
+                )
+            )
             return _pair((*subject.glosses, verb, which), f"what {_does(subject)} {subject.text} {_base(verb)}?")
         if which == "WHEN":
             verb, place = gloss_of(rng.choice(grammar()["towards"])), rng.choice(_words("place"))
-            return _pair((*subject.glosses, verb, place, which), f"when will {subject.text} {_base(verb)} {_to(place)}?")
+            return _pair(
+                (*subject.glosses, verb, place, which), f"when will {subject.text} {_base(verb)} {_to(place)}?"
+            )
         if which == "HOW":
             return _pair((*subject.glosses, which), f"how {_is(subject)} {subject.text}?")
         adjective = rng.choice(_words(*grammar()["people_feel"]))
@@ -351,12 +428,23 @@ class SentenceMaker:
         """``My brother can swim.``, ``Can you help my friend?``"""
         subject, rng = self._subject(), self.rng
         if rng.random() < 0.5:
-            verb, what = gloss_of(rng.choice(("swim", "dance", "sing", "read", "write", "cook", "run", "walk", "drink", "eat", "work"))), Phrase((), "")
+            verb, what = (
+                gloss_of(
+                    rng.choice(
+                        ("swim", "dance", "sing", "read", "write", "cook", "run", "walk", "drink", "eat", "work")
+                    )
+                ),
+                Phrase((), ""),
+            )
         else:
-            verb, what = self._verb_and_object(("help", "teach", "visit", "buy", "make", "cook", "find", "wash", "read", "see"), subject)
+            verb, what = self._verb_and_object(
+                ("help", "teach", "visit", "buy", "make", "cook", "find", "wash", "read", "see"), subject
+            )
         rest = f" {what.text}" if what.text else ""
         if rng.random() < 0.4:
-            return _pair((*subject.glosses, "CAN", verb, *what.glosses, "QUESTION"), f"can {subject.text} {_base(verb)}{rest}?")
+            return _pair(
+                (*subject.glosses, "CAN", verb, *what.glosses, "QUESTION"), f"can {subject.text} {_base(verb)}{rest}?"
+            )
         negated = rng.random() < 0.3
         glosses = (*subject.glosses, "CAN", *(("NOT",) if negated else ()), verb, *what.glosses)
         return _pair(glosses, f"{subject.text} {'cannot' if negated else 'can'} {_base(verb)}{rest}.")
@@ -397,13 +485,13 @@ def _to(place: str) -> str:
 
 def make_sentence(split: str, seed: int, index: int) -> SentencePair:
     """The sentence at a place in the endless list of a split."""
+    split = split_name(split)
     rng = Random(f"{split}/{seed}/{index}")
     maker = SentenceMaker(rng, split)
-    share = {"train": 100 - DEV_PERCENT - TEST_PERCENT, "dev": DEV_PERCENT, "test": TEST_PERCENT}[split]
     while True:
         pair = maker.draw()
         # every sentence with a name of the split belongs to it: thinned out, so that names are as frequent in all splits
-        if split_of(pair) == split and (not _names_in(pair) or rng.uniform(0, 100) < share):
+        if split_of(pair) == split and (not _names_in(pair) or rng.uniform(0, 100) < SPLITS[split]):
             return pair
 
 

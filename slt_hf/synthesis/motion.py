@@ -45,8 +45,9 @@ class Motion:
     brows: np.ndarray  # (T,) 1 = raised, -1 = drawn down
     mouth: np.ndarray  # (T,) 0 = closed
     sway_deg: np.ndarray  # (T, 3) of the whole upper body, as for the head
-    keyframes_ms: np.ndarray  # (K,) when each keyframe is reached
-    ends_ms: np.ndarray  # (K,) when each keyframe of the sentence is reached: training may look at when each sign is made
+    ends_ms: (
+        np.ndarray
+    )  # (K,) when each keyframe of the sentence is reached: training may look at when each sign is made
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ def perform(sentence: Sentence, signer: Signer, rng: np.random.Generator) -> Mot
     keyframes = _keyframes(sentence, signer, body, rng)
     ends = np.cumsum(_durations(sentence, signer, keyframes, rng))
     times = np.arange(0.0, ends[-1] + 500 / signer.camera.fps, 1000 / signer.camera.fps)
-    last = np.clip(np.searchsorted(ends, times, side="left"), 1, len(ends) - 1)  # the keyframe each frame is heading for
+    last = np.clip(
+        np.searchsorted(ends, times, side="left"), 1, len(ends) - 1
+    )  # the keyframe each frame is heading for
     progress = np.clip((times - ends[last - 1]) / np.maximum(ends[last] - ends[last - 1], 1e-6), 0.0, 1.0)
     wrists, rotations, angles, swivels = _between(sentence, keyframes, last, progress)
     smooth = _smoother(len(times), signer.smoothness_ms * signer.camera.fps / 1000)
@@ -80,7 +83,6 @@ def perform(sentence: Sentence, signer: Signer, rng: np.random.Generator) -> Mot
         brows=brows,
         mouth=np.clip(drift[:, 6] * 0.6, 0.0, 1.0),
         sway_deg=drift[:, 3:6] * 0.8,
-        keyframes_ms=ends,
         ends_ms=ends,
     )
 
@@ -91,7 +93,9 @@ def _keyframes(sentence: Sentence, signer: Signer, body: Body, rng: np.random.Ge
     _, table = handshape_table()
     spread = rng.standard_normal((count, 2, 27))
     spread[1:] = np.where(_same_target(score)[..., None], spread[:-1], spread[1:])  # a hold holds still
-    rotations = quaternion_multiply(score.rotations, quaternion_from_rotation_vector(spread[..., :3] * signer.looseness_deg * 1.2))
+    rotations = quaternion_multiply(
+        score.rotations, quaternion_from_rotation_vector(spread[..., :3] * signer.looseness_deg * 1.2)
+    )
     angles = table[score.shapes] + spread[..., 6:] * signer.looseness_deg
     straight = (table[score.shapes] < OPENABLE_DEG) & _FLEXIONS
     angles = angles + np.where(straight, signer.open_fingers_deg, 0.0)
@@ -134,7 +138,12 @@ def _durations(sentence: Sentence, signer: Signer, keyframes: _Keyframes, rng: n
     way = np.linalg.norm(np.diff(keyframes.wrists, axis=0), axis=-1).max(axis=1)
     turn = 1 - np.abs(np.sum(keyframes.rotations[1:] * keyframes.rotations[:-1], axis=-1)).min(axis=1)
     reshape = (np.diff(score.shapes, axis=0) != 0).any(axis=1)
-    automatic = TRANSITION_MS + TRANSITION_MS_PER_ROOT_DM * np.sqrt(way / 0.1) + TURN_MS_PER_HALF_TURN * turn + SHAPE_CHANGE_MS * reshape
+    automatic = (
+        TRANSITION_MS
+        + TRANSITION_MS_PER_ROOT_DM * np.sqrt(way / 0.1)
+        + TURN_MS_PER_HALF_TURN * turn
+        + SHAPE_CHANGE_MS * reshape
+    )
     durations = score.durations_ms.copy()
     unset = np.isnan(durations)
     durations[unset] = automatic[unset[1:]]
@@ -142,7 +151,9 @@ def _durations(sentence: Sentence, signer: Signer, keyframes: _Keyframes, rng: n
     return durations / tempo * np.exp(0.08 * rng.standard_normal(len(durations)))
 
 
-def _between(sentence: Sentence, keyframes: _Keyframes, last: np.ndarray, progress: np.ndarray) -> tuple[np.ndarray, ...]:
+def _between(
+    sentence: Sentence, keyframes: _Keyframes, last: np.ndarray, progress: np.ndarray
+) -> tuple[np.ndarray, ...]:
     """Wrists, rotations, joint angles and elbow swivels of every frame."""
     score = sentence.score
     eased = minimum_jerk(progress)[:, None]
@@ -164,7 +175,9 @@ def _between(sentence: Sentence, keyframes: _Keyframes, last: np.ndarray, progre
     return wrists, quaternion_multiply(rotations, quaternion_from_rotation_vector(spin)), angles, swivels
 
 
-def _add_strokes(score, last: np.ndarray, progress: np.ndarray, bulge: np.ndarray, wrists: np.ndarray, angles: np.ndarray) -> None:
+def _add_strokes(
+    score, last: np.ndarray, progress: np.ndarray, bulge: np.ndarray, wrists: np.ndarray, angles: np.ndarray
+) -> None:
     """Arcs, circles, shaking and wiggling on top of the straight way, in place."""
     motion = score.motions[last]  # (T, 2, 16)
     phase, fade = _phase(score, last, progress), _fade(progress)
@@ -209,7 +222,9 @@ def _arms(wrists: np.ndarray, rotations: np.ndarray, angles: np.ndarray, swivels
     return hands, elbows, shoulders
 
 
-def _nonmanual(sentence: Sentence, signer: Signer, ends: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _nonmanual(
+    sentence: Sentence, signer: Signer, ends: np.ndarray, times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Head rotation in degrees (T, 3) and brows (T,)."""
     head, brows = np.zeros((len(times), 3)), np.zeros(len(times))
     for kind, first, last in sentence.head:

@@ -56,7 +56,13 @@ class HandMotion:
     def across(self) -> HandMotion:
         """The same movement in the room, for the other hand, whose x axis points the other way."""
         flip = np.array([-1.0, 1.0, 1.0])
-        return replace(self, shake=self.shake * flip, arc=self.arc * flip, circle_u=self.circle_u * flip, circle_v=self.circle_v * flip)
+        return replace(
+            self,
+            shake=self.shake * flip,
+            arc=self.arc * flip,
+            circle_u=self.circle_u * flip,
+            circle_v=self.circle_v * flip,
+        )
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,13 @@ class Score:
     brows: str | None = None
 
 
-NO_HAND = HandTarget((PLACE_IDS["lap"], np.zeros(3)), CONTACT_NAMES.index("palm"), handshape_index("relaxed"), np.array([1.0, 0, 0, 0]), False)
+NO_HAND = HandTarget(
+    (PLACE_IDS["lap"], np.zeros(3)),
+    CONTACT_NAMES.index("palm"),
+    handshape_index("relaxed"),
+    np.array([1.0, 0, 0, 0]),
+    False,
+)
 CHANGING = ("hand", "palm", "fingers")  # may be [first, last]
 CARRIED = ("both", "base", "contact")  # besides place, handshape and orientation, what a further step keeps
 
@@ -136,7 +148,10 @@ def _compile_step(step: dict[str, Any], bases: dict[str, dict]) -> tuple[list[Ta
         return _taps(step, start, arguments)
     if kind != "none":
         return [start, end], [_cycles(step, kind, arguments)]
-    if not any(key in step and (key == "to" or isinstance(step[key], list)) for key in ("to", *CHANGING)) and "base_to" not in step:
+    if (
+        not any(key in step and (key == "to" or isinstance(step[key], list)) for key in ("to", *CHANGING))
+        and "base_to" not in step
+    ):
         return [start], []
     repeat = step.get("repeat", 1)
     moves_far = "to" in step or "base_to" in step
@@ -151,8 +166,12 @@ def _start_and_end(step: dict[str, Any]) -> Targets:
     places = step["at"], _end_place(step["at"], step.get("to"))
     contact = CONTACT_NAMES.index(step.get("contact", "palm"))
     start, end = (
-        HandTarget(place(where), contact, handshape_index(hand), quaternion_from_axes(direction(fingers), direction(palm)))
-        for where, hand, palm, fingers in zip(places, _ends(step["hand"]), _ends(step["palm"]), _ends(step["fingers"]), strict=True)
+        HandTarget(
+            place(where), contact, handshape_index(hand), quaternion_from_axes(direction(fingers), direction(palm))
+        )
+        for where, hand, palm, fingers in zip(
+            places, _ends(step["hand"]), _ends(step["palm"]), _ends(step["fingers"]), strict=True
+        )
     )
     return start, end
 

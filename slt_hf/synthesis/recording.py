@@ -44,7 +44,12 @@ def _signing_face() -> tuple[int, ...]:
     return tuple(sorted({i - FACE_START for i in selection("signing_85") or () if FACE_START <= i < HANDS_START}))
 
 
-def record(motion: Motion, signer: Signer, seeds: tuple[np.random.SeedSequence, np.random.SeedSequence], layout: str = FULL_LAYOUT) -> PoseClip:
+def record(
+    motion: Motion,
+    signer: Signer,
+    seeds: tuple[np.random.SeedSequence, np.random.SeedSequence],
+    layout: str = FULL_LAYOUT,
+) -> PoseClip:
     """Film a movement and extract its landmarks.
 
     Args:
@@ -57,19 +62,31 @@ def record(motion: Motion, signer: Signer, seeds: tuple[np.random.SeedSequence, 
     mesh = np.unique(wanted[(wanted >= FACE_START) & (wanted < HANDS_START)]) - FACE_START
     made = np.concatenate([np.arange(NUM_BODY), mesh + FACE_START, np.arange(HANDS_START, 543)])  # of the 543 points
     points = _film(_scene(motion, signer, mesh), motion, signer)
-    points, confidence = _extract(points, mesh, signer, np.random.default_rng(seeds[0]), np.random.default_rng(seeds[1]))
+    points, confidence = _extract(
+        points, mesh, signer, np.random.default_rng(seeds[0]), np.random.default_rng(seeds[1])
+    )
     if len(wanted) < 543 or layout != FULL_LAYOUT:
         columns = np.searchsorted(made, wanted)
         points, confidence = points[:, columns], confidence[:, columns]
     if chosen is None:
         points, confidence = convert(points, confidence, FULL_LAYOUT, layout)
     camera = signer.camera
-    return PoseClip(points.astype(np.float32), confidence.astype(np.float32), get_layout(layout).name, camera.fps, camera.width, camera.height)
+    return PoseClip(
+        points.astype(np.float32),
+        confidence.astype(np.float32),
+        get_layout(layout).name,
+        camera.fps,
+        camera.width,
+        camera.height,
+    )
 
 
 def _rotations(degrees: np.ndarray) -> np.ndarray:
     """Pitch (x), yaw (y), roll (z) in degrees (..., 3) to rotation matrices (..., 3, 3)."""
-    (a, b, c), (p, q, r) = np.moveaxis(np.cos(np.radians(degrees)), -1, 0), np.moveaxis(np.sin(np.radians(degrees)), -1, 0)
+    (a, b, c), (p, q, r) = (
+        np.moveaxis(np.cos(np.radians(degrees)), -1, 0),
+        np.moveaxis(np.sin(np.radians(degrees)), -1, 0),
+    )
     one, nil = np.ones_like(a), np.zeros_like(a)
 
     def matrix(*rows: tuple) -> np.ndarray:
@@ -93,12 +110,16 @@ def _face_movement() -> tuple[np.ndarray, np.ndarray]:
 def _scene(motion: Motion, signer: Signer, mesh: np.ndarray) -> np.ndarray:
     """Body, the wanted points of the face, left and right hand in metres, camera frame: (T, 33 + F + 42, 3)."""
     body = body_of(signer)
-    hands, elbows, shoulders = (_left_and_right(part, signer) for part in (motion.hands, motion.elbows, motion.shoulders))
+    hands, elbows, shoulders = (
+        _left_and_right(part, signer) for part in (motion.hands, motion.elbows, motion.shoulders)
+    )
     mirrored = -1.0 if signer.handedness == "left" else 1.0
     turn = _rotations(motion.head_deg * np.array([1.0, mirrored, mirrored])).swapaxes(1, 2)
     head = np.matmul(body.head, turn) + body.neck
     face = np.matmul(_moved_face(body, motion, mesh), turn) + body.neck
-    return np.concatenate([head, _trunk_and_arms(hands, elbows, shoulders, body), face, hands[:, 0], hands[:, 1]], axis=1)
+    return np.concatenate(
+        [head, _trunk_and_arms(hands, elbows, shoulders, body), face, hands[:, 0], hands[:, 1]], axis=1
+    )
 
 
 def _left_and_right(part: np.ndarray, signer: Signer) -> np.ndarray:
@@ -138,12 +159,18 @@ def _trunk_and_arms(hands: np.ndarray, elbows: np.ndarray, shoulders: np.ndarray
     return np.concatenate([*pairs, legs], axis=1)
 
 
-def _extract(points: np.ndarray, mesh: np.ndarray, signer: Signer, rng: np.random.Generator, face_rng: np.random.Generator):
+def _extract(
+    points: np.ndarray, mesh: np.ndarray, signer: Signer, rng: np.random.Generator, face_rng: np.random.Generator
+):
     """What Holistic would give: points (T, V, 3), NaN where missing, and confidence (T, V)."""
     noise, camera = signer.noise, signer.camera
     left, right = _hand_slices(points)
-    for part, origin in ((slice(NUM_BODY, left.start), points[:, 7:9, 2].mean(axis=1, keepdims=True)), (left, points[:, left.start, None, 2]),
-                         (right, points[:, right.start, None, 2]), (slice(0, NUM_BODY), points[:, 23:25, 2].mean(axis=1, keepdims=True))):
+    for part, origin in (
+        (slice(NUM_BODY, left.start), points[:, 7:9, 2].mean(axis=1, keepdims=True)),
+        (left, points[:, left.start, None, 2]),
+        (right, points[:, right.start, None, 2]),
+        (slice(0, NUM_BODY), points[:, 23:25, 2].mean(axis=1, keepdims=True)),
+    ):
         points[:, part, 2] -= origin
     pixels = noise.jitter * camera.shoulder_share * min(camera.width, camera.height)
     points += _jitter(points.shape[0], mesh, rng, face_rng) * np.array([pixels, pixels, pixels / camera.width])
@@ -181,7 +208,14 @@ def _jitter(num_frames: int, mesh: np.ndarray, rng: np.random.Generator, face_rn
     return np.concatenate([body, face[:, mesh], hands], axis=1)
 
 
-def _lose_hands(points: np.ndarray, confidence: np.ndarray, outside: np.ndarray, noise: Noise, camera: Camera, rng: np.random.Generator) -> None:
+def _lose_hands(
+    points: np.ndarray,
+    confidence: np.ndarray,
+    outside: np.ndarray,
+    noise: Noise,
+    camera: Camera,
+    rng: np.random.Generator,
+) -> None:
     """Hands outside the picture are not found; others now and then, in stretches; some are taken for each other. In place."""
     num_frames = len(points)
     left, right = _hand_slices(points)

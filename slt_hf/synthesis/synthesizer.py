@@ -14,7 +14,9 @@ from slt_hf.synthesis.signer import Signer
 from slt_hf.synthesis.transfer import glosses_of
 
 
-def synthesize(text: str | Sequence[str], seed: int = 0, signer: Signer | None = None, layout: str = FULL_LAYOUT) -> PoseClip:
+def synthesize(
+    text: str | Sequence[str], seed: int = 0, signer: Signer | None = None, layout: str = FULL_LAYOUT
+) -> PoseClip:
     """Sign a sentence.
 
     Args:
@@ -48,6 +50,6 @@ def synthesize_timed(
     movement, *noise = np.random.SeedSequence(seed).spawn(3)
     sentence = choreograph(glosses, signer.rest)
     motion = perform(sentence, signer, np.random.default_rng(movement))
-    times = motion.keyframes_ms.tolist()
+    times = motion.ends_ms.tolist()
     spans = [(gloss, times[first], times[last]) for gloss, (first, last) in zip(glosses, sentence.spans, strict=True)]
     return record(motion, signer, (noise[0], noise[1]), layout), spans
