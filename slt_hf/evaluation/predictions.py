@@ -24,6 +24,7 @@ HYPOTHESIS_COLUMNS = ("hypothesis", "prediction", "predicted", "generated", "tra
 REFERENCE_COLUMNS = ("reference", "text", "target", "translation", "sentence", "gloss", "label")
 RANKED_COLUMNS = ("labels", "predictions")  # isolated signs: a list, best first, of labels or [label, probability]
 LABEL_COLUMNS = ("label", "gloss", "reference", "text")
+OWN_COLUMNS = ("hypothesis", "confidence", "truncated", "failure")  # written by `Predictions.rows` beside the rest
 ID_COLUMNS = ("id", "uid", "sample_id", "video_id")
 
 
@@ -170,9 +171,7 @@ def join(
         ranked=[[label for label, _ in ranking] for ranking in rankings] if rankings else None,
         confidences=_confidences(matched, rankings),
         truncated=_truncated(matched),
-        columns=_other_columns(
-            asked, {reference_column, asked_id, hypothesis_column, "confidence", "truncated", "failure"}
-        ),
+        columns=_other_columns(asked, {reference_column, asked_id, hypothesis_column, *OWN_COLUMNS}),
         missing=[item for item, output in zip(ids, outputs, strict=True) if output is None],
         unexpected=unexpected,
         failures={i: row["failure"] for i, row in zip(ids, matched, strict=True) if row and row.get("failure")},

@@ -1,0 +1,195 @@
+"""From a checkpoint and a split: the user's own call, every row accounted for."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_checkpoints import WORDS, save_classification, save_recognition
+
+from slt_hf import SignClassifier, SignTranslator
+from slt_hf.data.tables import write_table
+from slt_hf.errors import EvaluationError, RecipeError
+from slt_hf.evaluation.checkpoint import load_checkpoint, predict
+from slt_hf.evaluation.predictions import read_predictions
+from slt_hf.evaluation.robustness import CONDITIONS
+from slt_hf.evaluation.rows import open_rows
+from slt_hf.evaluation.run import EvaluationArguments, run_evaluation
+from slt_hf.processing.landmarks import convert
+from slt_hf.processing.pose_files import PoseClip, write_pose
+
+CLIPS = 5
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five clips, one whose file is gone, one whose file is damaged, and one of another split."""
+    folder = tmp_path_factory.mktemp("split")
+    rows: list[dict[str, Any]] = []
+    for number in range(CLIPS):
+        points = np.random.default_rng(number).normal(size=(20 + number, 85, 2)).cumsum(0) * 3 + 200
+        points[:, 5], points[:, 6] = (250, 200), (150, 200)
+        flat = convert(points.astype(np.float32), np.ones(points.shape[:2], np.float32), "signing_85", "holistic_543")
+        write_pose(PoseClip(*flat, "holistic_543", 25.0, 640, 480), folder / f"{number}.pose")
+        rows.append({"id": f"clip{number}", "pose": f"{number}.pose", "text": f"word{number} word1", "split": "test"})
+    rows.append({"id": "gone", "pose": "gone.pose", "text": "word1 word2", "split": "test"})
+    (folder / "damaged.pose").write_bytes(b"not a pose")
+    rows.append({"id": "damaged", "pose": "damaged.pose", "text": "word3", "split": "test"})
+    rows.append({"id": "other", "pose": "0.pose", "text": "word3", "split": "train"})
+    for row in rows:
+        row["gloss"] = row["text"].split()[0].upper()
+    write_table(rows, folder / "manifest.csv")
+    return folder / "manifest.csv"
+
+
+def arguments(checkpoint: Path, manifest: Path, **options: Any) -> EvaluationArguments:
+    return EvaluationArguments(checkpoint=str(checkpoint), data=str(manifest), device="cpu", samples=10, **options)
+
+
+def test_predictions_are_those_of_the_user_call_and_failures_are_counted(
+    tiny_checkpoint: Path, manifest: Path, tmp_path: Path
+):
+    report = run_evaluation(arguments(tiny_checkpoint, manifest, predictions=str(tmp_path / "p.csv"), batch_size=3))
+    assert report is not None and report["items"]["references"] == CLIPS + 2
+    assert report["items"]["missing_ids"] == ["gone", "damaged"]
+    assert (
+        "not a pose" in report["items"]["failures"]["damaged"]
+        or "damaged.pose" in report["items"]["failures"]["damaged"]
+    )
+    translator = SignTranslator.from_pretrained(tiny_checkpoint, device="cpu")
+    found = read_predictions(tmp_path / "p.csv")
+    expected = [translator(manifest.parent / f"{number}.pose").text for number in range(CLIPS)]  # type: ignore[union-attr]
+    assert found.hypotheses == [*expected, "", ""] and found.references[0] == "word0 word1"
+    assert report["integrity"]["changed_text"] == 0  # the checkpoint's own tokenizer was asked
+
+
+def test_a_prediction_file_gives_the_same_report_as_the_checkpoint_did(
+    tiny_checkpoint: Path, manifest: Path, tmp_path: Path
+):
+    first = run_evaluation(arguments(tiny_checkpoint, manifest, predictions=str(tmp_path / "p.parquet"), name="x"))
+    second = run_evaluation(
+        EvaluationArguments(
+            hypotheses=str(tmp_path / "p.parquet"), tokenizer=str(tiny_checkpoint), samples=10, name="x"
+        )
+    )
+    assert first == second
+
+
+def test_outputs_that_ran_into_the_limit_are_told_from_those_that_ended(tiny_checkpoint: Path, manifest: Path):
+    report = run_evaluation(arguments(tiny_checkpoint, manifest))
+    translator = SignTranslator.from_pretrained(tiny_checkpoint, device="cpu")
+    texts = [translator(manifest.parent / f"{number}.pose").text for number in range(CLIPS)]  # type: ignore[union-attr]
+    limit = translator.engine.model.generation_config.max_new_tokens or 128  # type: ignore[attr-defined]
+    assert report is not None and report["census"]["cut"] == sum(len(text.split()) == limit for text in texts)
+
+
+def test_recognition_checkpoints_have_no_token_limit(manifest: Path, tmp_path: Path):
+    report = run_evaluation(arguments(save_recognition(tmp_path / "ctc"), manifest, reference_column="gloss"))
+    assert report is not None and report["census"]["cut"] is None and report["task"] == "text"
+
+
+def test_classifiers_are_scored_as_signs_and_their_failures_as_wrong(manifest: Path, tmp_path: Path):
+    checkpoint = save_classification(tmp_path / "signs")
+    report = run_evaluation(arguments(checkpoint, manifest, predictions=str(tmp_path / "p.jsonl")))
+    assert report is not None and report["task"] == "signs" and report["items"]["missing"] == 2
+    classifier = SignClassifier.from_pretrained(checkpoint, device="cpu")
+    found = read_predictions(tmp_path / "p.jsonl")
+    answer = classifier(manifest.parent / "2.pose", top_k=10)
+    assert found.ranked is not None and found.ranked[2] == [label for label, _ in answer.labels]  # type: ignore[union-attr]
+    assert found.references == [f"WORD{n}" for n in range(CLIPS)] + ["WORD1", "WORD3"] and found.ranked[-1] == []
+
+
+def test_robustness_gives_every_condition_a_column(tiny_checkpoint: Path, manifest: Path, tmp_path: Path):
+    report = run_evaluation(arguments(tiny_checkpoint, manifest, robustness=True, html=str(tmp_path / "r.html")))
+    assert report is not None
+    conditions = report["robustness"]["conditions"]
+    assert list(conditions) == ["undisturbed", *CONDITIONS] and all(
+        entry["missing"] == 2 for entry in conditions.values()
+    )
+    assert conditions["undisturbed"]["scores"]["chrf"] == report["scores"]["chrf"]["score"]
+    assert "Robustness" in (tmp_path / "r.html").read_text()
+
+
+def test_a_disturbed_run_is_the_users_call_on_the_disturbed_clip(tiny_checkpoint: Path, manifest: Path):
+    from slt_hf.processing.pose_files import read_pose
+
+    rows = open_rows(str(manifest))
+    checkpoint = load_checkpoint(str(tiny_checkpoint), device="cpu")
+    (place, output), *_ = predict(checkpoint, rows, [1], CONDITIONS["jitter"], seed=7)
+    clip = CONDITIONS["jitter"](read_pose(manifest.parent / "1.pose"), np.random.default_rng((7, 1)))
+    assert place == 1 and output.text == checkpoint.model(clip).text
+
+
+def test_rows_are_of_the_split_that_was_asked_for_and_dev_is_validation(manifest: Path):
+    assert len(open_rows(str(manifest), "train")) == 1 and len(open_rows(str(manifest), None)) == CLIPS + 3
+    assert len(open_rows(str(manifest), limit=2)) == 2
+    with pytest.raises(EvaluationError, match="split 'dev'"):
+        open_rows(str(manifest), "dev")
+
+
+def test_rows_without_references_are_refused(tiny_checkpoint: Path, manifest: Path):
+    with pytest.raises(EvaluationError, match="clip0"):
+        run_evaluation(arguments(tiny_checkpoint, manifest, reference_column="signer", limit=2))
+    with pytest.raises(EvaluationError, match="--data"):
+        run_evaluation(EvaluationArguments(checkpoint=str(tiny_checkpoint)))
+
+
+def test_shards_are_evaluated_like_the_manifest_they_were_made_from(tiny_checkpoint: Path, tmp_path: Path):
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    from slt_hf.data.storage import SCHEMA, encode_clip
+
+    points = np.random.default_rng(0).normal(size=(20, 85, 2)).cumsum(0).astype(np.float32)
+    points[:, 5], points[:, 6] = (50, 0), (-50, 0)
+    clip = PoseClip(points, np.ones((20, 85), np.float32), "signing_85", 25.0)
+    row = {"id": "a", "text": "word1 word2", "split": "test", **encode_clip(clip)}
+    (tmp_path / "data").mkdir()
+    parquet.write_table(pa.Table.from_pylist([row], schema=SCHEMA), tmp_path / "data" / "test-00000.parquet")
+    report = run_evaluation(arguments(tiny_checkpoint, tmp_path / "data", predictions=str(tmp_path / "p.csv")))
+    assert report is not None and report["items"]["references"] == 1 and report["items"]["missing"] == 0
+    assert set(read_predictions(tmp_path / "p.csv").hypotheses[0].split()) <= set(WORDS)
+
+
+@pytest.mark.slow
+def test_the_script_on_two_processes_writes_what_one_process_writes(
+    tiny_checkpoint: Path, manifest: Path, tmp_path: Path, repository: Path
+):
+    script = [
+        str(repository / "scripts" / "evaluate.py"),
+        "--checkpoint",
+        str(tiny_checkpoint),
+        "--data",
+        str(manifest),
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    written = []
+    for launcher in ([], ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29653"]):
+        path = tmp_path / f"{len(launcher)}.json"
+        command = [sys.executable, *launcher, *script, "--samples", "10", "--json", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+        assert done.returncode == 0, done.stderr
+        written.append(json.loads(path.read_text()))
+    assert written[0] == written[1]
+
+
+def test_the_script_takes_a_settings_file_and_refuses_unknown_ones(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    main = runpy.run_path(str(repository / "scripts" / "evaluate.py"))["main"]
+    texts, settings = tmp_path / "h.txt", tmp_path / "settings.yaml"
+    texts.write_text("a b\n")
+    settings.write_text(f"hypotheses: {texts}\nreferences: {texts}\nsamples: 10\n")
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", str(settings), "--name", "mine"])
+    main()
+    assert "mine: 1 items" in capsys.readouterr().out
+    settings.write_text("hypothesis: x\n")
+    with pytest.raises(RecipeError, match="hypotheses"):
+        main()
