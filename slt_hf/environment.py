@@ -91,6 +91,17 @@ def total_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def describe_extraction() -> str:
+    """Where the environment for pose extraction is, or what to do to get one."""
+    from slt_hf.errors import PreparationError
+    from slt_hf.poses.mediapipe_extractor import find_extraction_python
+
+    try:
+        return str(find_extraction_python())
+    except PreparationError:
+        return "missing: make extract-env"
+
+
 def hub_token_is_set() -> bool:
     from slt_hf.hub import read_token
 

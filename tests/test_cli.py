@@ -1,0 +1,153 @@
+"""The `slt-hf` command as its users call it: what it prints, what it writes, how it fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from slt_hf.cli.main import app
+from slt_hf.processing.landmarks import convert
+from slt_hf.processing.pose_files import PoseClip, write_pose
+
+COMMANDS = {"demo", "translate", "info", "draw", "push", "env"}
+
+
+def run(*arguments: object) -> str:
+    """Standard output of a command that works, run in this process."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def run_json(*arguments: object) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in run(*arguments, "--json").splitlines()]
+
+
+def fail(*arguments: object) -> str:
+    """Standard error of a command that fails as it should: exit code 2, one line."""
+    command = [sys.executable, "-m", "slt_hf.cli.main", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("slt-hf: error:")]
+    assert (done.returncode, len(lines), done.stdout) == (2, 1, ""), done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+@pytest.fixture
+def pose(tmp_path: Path) -> Path:
+    points = np.random.default_rng(0).normal(size=(40, 85, 2)).cumsum(0) * 3 + 200
+    points[:, 5], points[:, 6] = (250, 200), (150, 200)
+    full, confidence = convert(points, np.ones((40, 85), np.float32), "signing_85", "holistic_543")
+    write_pose(PoseClip(full.astype(np.float32), confidence, "holistic_543", 25.0, 640, 480), tmp_path / "clip.pose")
+    return tmp_path / "clip.pose"
+
+
+def test_every_command_is_listed_and_explains_itself():
+    shown = run("--help")
+    assert all(command in shown for command in COMMANDS)
+    for command in COMMANDS:
+        assert "Usage" in run(command, "--help")
+
+
+def test_translate_prints_one_json_object_a_clip(pose: Path, tiny_checkpoint: Path):
+    found = run_json("translate", pose, pose, "--model", tiny_checkpoint)
+    assert len(found) == 2 and found[0]["clip"] == str(pose)
+    assert isinstance(found[0]["translation"], str)
+    assert 0 <= found[0]["confidence"] <= 1 and found[0]["milliseconds"] > 0
+
+
+def test_translate_prints_the_sentence_alone_or_beside_its_clip(pose: Path, tiny_checkpoint: Path):
+    assert run("translate", pose, "--model", tiny_checkpoint).count("\n") == 1
+    assert run("translate", pose, pose, "--model", tiny_checkpoint).count(str(pose)) == 2
+
+
+def test_translate_reads_a_part(pose: Path, tiny_checkpoint: Path):
+    (found,) = run_json("translate", pose, "--model", tiny_checkpoint, "--start-ms", 200, "--end-ms", 900)
+    assert found["milliseconds"] > 0
+
+
+def test_info_of_a_clip_says_what_was_detected(pose: Path):
+    (found,) = run_json("info", pose)
+    assert (found["layout"], found["frames"], found["fps"], found["milliseconds"]) == ("holistic_543", 40, 25.0, 1600.0)
+    assert (
+        found["detected"]["left_hand"] == found["detected"]["right_hand"] == 1.0 and 0 < found["detected"]["face"] < 1
+    )
+
+
+def test_info_of_a_checkpoint_says_how_to_feed_it(tiny_checkpoint: Path):
+    (found,) = run_json("info", tiny_checkpoint)
+    assert found["architecture"] == "SignToTextForConditionalGeneration" and found["layout"] == "signing_85"
+    assert found["provenance"] == {"extractor": "synthetic", "version": "1"} and found["parameters"] > 1000
+
+
+@pytest.mark.parametrize("name", ["sheet.png", "moving.gif"])
+def test_draw_writes_the_picture_it_names(pose: Path, tmp_path: Path, name: str):
+    from PIL import Image
+
+    assert run("draw", pose, "--output", tmp_path / name).strip() == str(tmp_path / name)
+    with Image.open(tmp_path / name) as picture:
+        assert getattr(picture, "n_frames", 1) > 1 or name.endswith(".png")
+        assert min(picture.size) > 100
+
+
+def test_env_names_versions_devices_memory_and_what_is_missing():
+    (found,) = run_json("env")
+    assert found["versions"]["torch"] and found["devices"][-1]["name"] == "cpu" and found["memory_gib"] > 0
+    assert isinstance(found["missing"], dict)
+    assert "Python" in run("env")
+
+
+def test_env_never_prints_the_token(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret_secret")
+    assert "hf_secret" not in run("env", "--json") and '"hub_token": "set"' in run("env", "--json")
+
+
+def test_demo_signs_draws_and_translates(tmp_path: Path, tiny_checkpoint: Path):
+    (found,) = run_json("demo", "--seed", 3, "--output", tmp_path, "--model", tiny_checkpoint)
+    assert {"reference", "translation", "confidence", "milliseconds", "pose"} <= set(found)
+    for name in ("pose", "sheet", "animation"):
+        assert Path(found[name]).stat().st_size > 1000
+
+
+def test_demo_signs_the_sentence_given(tmp_path: Path, tiny_checkpoint: Path):
+    (found,) = run_json("demo", "--text", "I love coffee.", "--output", tmp_path, "--model", tiny_checkpoint)
+    assert found["reference"] == "I love coffee."
+
+
+def test_demo_is_the_same_for_the_same_seed(tmp_path: Path, tiny_checkpoint: Path):
+    options = ["--seed", 5, "--model", tiny_checkpoint, "--output"]
+    (one,), (other,) = (run_json("demo", *options, tmp_path / name) for name in "ab")
+    assert one["reference"] == other["reference"] and one["translation"] == other["translation"]
+    assert Path(one["pose"]).read_bytes() == Path(other["pose"]).read_bytes()
+
+
+# --- failing -------------------------------------------------------------------------------------------------------
+
+
+def test_file_that_is_no_pose_is_one_line_and_exit_code_two(tmp_path: Path):
+    (tmp_path / "note.pose").write_text("this is a text file")
+    assert "note.pose" in fail("info", tmp_path / "note.pose")
+
+
+def test_damaged_clip_fails_translation_with_the_reader_s_own_words(pose: Path, tiny_checkpoint: Path):
+    pose.write_bytes(pose.read_bytes()[:2000])
+    assert str(pose) in fail("translate", pose, "--model", tiny_checkpoint)
+
+
+def test_folder_that_is_no_checkpoint_fails(tmp_path: Path, pose: Path):
+    assert "config.json" in fail("translate", pose, "--model", tmp_path)
+
+
+def test_unknown_device_fails(pose: Path, tiny_checkpoint: Path):
+    assert "cpu" in fail("translate", pose, "--model", tiny_checkpoint, "--device", "abacus")
+
+
+def test_clip_that_does_not_exist_fails(tmp_path: Path):
+    assert "nothing.pose" in fail("draw", tmp_path / "nothing.pose")
