@@ -69,10 +69,11 @@ def clip_from_pose(pose: Any, fps: float | None = None) -> PoseClip:
     Raises:
         LandmarkError: for components of no known layout.
     """
-    body = pose.body if isinstance(pose.body.data, np.ndarray) else pose.body.numpy()
-    layout, places = recognise(tuple((component.name, tuple(component.points)) for component in pose.header.components))
-    mask = np.ma.getmaskarray(body.data).any(axis=-1)
-    data = np.asarray(np.ma.getdata(body.data), dtype=np.float32)
+    body = pose.body
+    masked = body.data if isinstance(body.data, np.ndarray) else body.data.tensor  # a torch or tensorflow body
+    layout, places = recognise(tuple((part.name, tuple(part.points)) for part in pose.header.components))
+    mask = np.ma.getmaskarray(masked).any(axis=-1) if isinstance(masked, np.ndarray) else False
+    data = np.asarray(np.ma.getdata(masked), dtype=np.float32)
     confidence = np.where(mask, np.float32(0), np.asarray(body.confidence, dtype=np.float32))
     if data.shape[1] == 0:
         raise ClipError("expected at least one person in the Pose, found none; check the clip and its extractor")

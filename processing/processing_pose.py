@@ -83,6 +83,10 @@ class PoseProcessor(ProcessorMixin):
             data |= self.feature_extractor(poses, layout, fps, start_ms, end_ms, **kwargs)
         texts = None if text is None else [text] if isinstance(text, str) else list(text)
         count = len(data["pose_values"]) if poses is not None else len(texts or ())
+        if texts is not None and len(texts) != count:
+            raise ClipError(
+                f"expected one text for each of {count} clips, found {len(texts)}; make the lists equally long"
+            )
         languages = per_clip(language, count, "language")
         if self.prompt is not None and poses is not None:
             data |= self._prompts(languages, per_clip(sign_language, count, "sign_language"))
@@ -93,11 +97,6 @@ class PoseProcessor(ProcessorMixin):
             data["forced_bos_token_id"] = codes[0]
         if texts is not None:
             data["labels"] = self._labels(texts, max_length, languages)
-            if poses is not None and len(data["labels"]) != len(data["pose_values"]):
-                raise ClipError(
-                    f"expected one text for each of {len(data['pose_values'])} clips, found {len(data['labels'])}; "
-                    "make the lists equally long"
-                )
         return BatchFeature(data, tensor_type=return_tensors)
 
     def language_tokens(self, languages: Sequence[str | None]) -> list[int]:
