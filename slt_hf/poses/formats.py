@@ -16,6 +16,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from slt_hf.poses.array_poses import (
     read_npz_folder,
 )
 from slt_hf.poses.json_poses import read_json_file, read_json_folder
-from slt_hf.poses.numpy_files import read_npy
+from slt_hf.poses.numpy_files import read_npy, version_of
 from slt_hf.poses.raw_poses import RawPoses
 from slt_hf.poses.safe_pickle import load_pickle
 from slt_hf.poses.table_poses import read_landmark_table, read_skels
@@ -128,13 +129,19 @@ def _read_folder(path: Path, layout: str | None, missing_value: float | None) ->
 
 
 def _read_pickle(path: Path, layout: str | None, missing_value: float | None, sample_id: str | None) -> RawPoses:
-    content = load_pickle(path)
+    content = _load_pickle(path, version_of(path))
     if not isinstance(content, Mapping):
         return from_array(content, None, str(path), layout, missing_value)
     entry = _entry(content, path, sample_id)
     if isinstance(entry, Mapping):
         return from_mapping(entry, str(path), layout, missing_value)
     return from_array(entry, None, str(path), layout, missing_value)
+
+
+@lru_cache(maxsize=1)
+def _load_pickle(path: Path, version: tuple[int, int] | None) -> Any:
+    """The last pickle read is kept, since files of many clips are read clip by clip."""
+    return load_pickle(path)
 
 
 def _entry(content: Mapping[Any, Any], path: Path, sample_id: str | None) -> Any:

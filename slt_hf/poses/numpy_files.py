@@ -6,6 +6,7 @@ import io
 import math
 import zipfile
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,12 +28,25 @@ def read_npy(path: str | Path) -> np.ndarray:
 
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of a .npz file by name.
+    """The arrays of a .npz file by name. The last one read is kept, since files of many clips are read clip by clip.
 
     Raises:
         PoseFileError: as for `read_npy`; an archive that unpacks to more than 4 GiB.
     """
-    path = Path(path)
+    return _read_npz(Path(path), version_of(path))
+
+
+def version_of(path: str | Path) -> tuple[int, int] | None:
+    """Size and time of a file, for caches: None where there is no file."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=1)
+def _read_npz(path: Path, version: tuple[int, int] | None) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(io.BytesIO(_content(path))) as archive:
             entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
@@ -64,7 +78,7 @@ def _array(file: BinaryIO, size: int, name: str) -> np.ndarray:
         raise PoseFileError(
             f"{name}: expected {needed} bytes for shape {shape}, found {rest}; the file is cut, copy it again"
         )
-    array = np.frombuffer(file.read(needed), dtype)
+    array = np.frombuffer(file.read(needed), dtype)  # read-only, so that a kept one stays as it is
     return array.reshape(shape, order="F" if fortran else "C")
 
 
