@@ -57,8 +57,8 @@ def features() -> dict[int, tuple[float, float]]:
     fixed |= _oval(OVAL_LEFT, 1) | _oval(OVAL_RIGHT, -1)
     for side, upper, lower in ((-1, RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (1, LEFT_EYE_UPPER, LEFT_EYE_LOWER)):
         fixed |= _arch(upper, side * 47, side * 18, EYE_Y, 5.5) | _arch(lower, side * 47, side * 18, EYE_Y, -4.5)
-    for side, upper, lower in ((-1, RIGHT_BROW_UPPER, RIGHT_BROW_LOWER), (1, LEFT_BROW_UPPER, LEFT_BROW_LOWER)):
-        fixed |= _arch(upper, side * 54, side * 12, BROW_Y - 3, 6) | _arch(lower, side * 52, side * 13, BROW_Y + 2, 5)
+    for side, above, below in ((-1, RIGHT_BROW_UPPER, RIGHT_BROW_LOWER), (1, LEFT_BROW_UPPER, LEFT_BROW_LOWER)):
+        fixed |= _arch(above, side * 54, side * 12, BROW_Y - 3, 6) | _arch(below, side * 52, side * 13, BROW_Y + 2, 5)
     fixed |= _arch(LIPS_OUTER_UPPER, -26, 26, MOUTH_Y, 8) | _arch(LIPS_OUTER_LOWER, -26, 26, MOUTH_Y, -10)
     fixed |= _arch(LIPS_INNER_UPPER, -22, 22, MOUTH_Y, 1.2) | _arch(LIPS_INNER_LOWER, -22, 22, MOUTH_Y, -1.2)
     fixed |= NOSTRILS | NOSTRILS_LEFT | {p: (0.0, float(y)) for p, y in {**NOSE_LINE, **MIDLINE}.items()}
@@ -95,7 +95,7 @@ def main() -> None:
     from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION
 
     mesh = make_mesh(sorted(FACEMESH_TESSELATION))
-    note = "MediaPipe face mesh indices 0-467: x y z in mm, x to the signer's left, y down, z away from the camera; by scripts/make_face_mesh.py"
+    note = "Face mesh indices 0-467: x y z in mm; x to the signer's left, y down, z away; by scripts/make_face_mesh.py"
     np.savetxt(OUTPUT, mesh, fmt="%.1f", header=note)
     print(f"{OUTPUT}: {len(mesh)} points")
 

@@ -34,10 +34,12 @@ SIDE_COLORS = {"left": (20, 130, 180), "right": (225, 110, 20), "middle": (110, 
 FACE_COLOR = (120, 120, 135)
 FINGER_COLORS: dict[str, dict[str, Color]] = {
     "left": {
-        "thumb": (90, 60, 190), "index": (30, 90, 220), "middle": (0, 140, 210), "ring": (0, 165, 160), "pinky": (40, 150, 90),
+        "thumb": (90, 60, 190), "index": (30, 90, 220), "middle": (0, 140, 210), "ring": (0, 165, 160),
+        "pinky": (40, 150, 90),
     },
     "right": {
-        "thumb": (150, 30, 120), "index": (220, 30, 60), "middle": (240, 90, 10), "ring": (225, 145, 0), "pinky": (150, 130, 0),
+        "thumb": (150, 30, 120), "index": (220, 30, 60), "middle": (240, 90, 10), "ring": (225, 145, 0),
+        "pinky": (150, 130, 0),
     },
 }  # fmt: skip
 
@@ -211,7 +213,7 @@ def draw_comparison(
     size: int = 200,
     labels: tuple[str, str] = ("before", "after"),
 ) -> Image.Image:
-    """Two versions of a clip below each other, such as pixels and what the model is given. Each keeps its own frame rate."""
+    """Two versions of a clip below each other, such as pixels and what the model is given, each at its frame rate."""
     rows = [
         draw_sheet(clip, None, num_frames, num_frames, size, label)
         for clip, label in zip((before, after), labels, strict=True)
@@ -242,7 +244,7 @@ def draw_animation(
         pictures.append(draw_frame(clip, t, size, box, text or " ", frames[t] if frames is not None else None))
     palette = pictures[len(pictures) // 2].quantize(96)  # one palette for all frames: colours do not flicker
     first, *rest = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
-    # GIF counts time in hundredths of a second; each frame ends where the clip's time says, so that errors do not add up
+    # GIF counts hundredths of a second; each frame ends where the clip's time says, so that errors do not add up
     ends = np.round(np.arange(1, len(pictures) + 1) * step * 100 / clip.fps).astype(int)
     durations = (np.diff(ends, prepend=0) * 10).tolist()
     path = Path(path)

@@ -10,7 +10,8 @@ general knowledge. They are not motion capture, and not a teaching aid.
     handshapes.yaml, lexicon.yaml, grammar.yaml      what there is
     phonology → choreography → motion → recording    one sign → a sentence → joints over time → landmarks in pixels
     kinematics, places, body, signer                 arms and hands, where they go, whose they are, how they are filmed
-    grammar, transfer, english                       sentences, English to glosses, word forms
+    vocabulary → noun_phrases → sentence_patterns → grammar    words → sentences → splits
+    transfer, english                                English to glosses, word forms
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from slt_hf.synthesis.corpus import (
     spell,
     synthetic_sample,
 )
-from slt_hf.synthesis.grammar import SentencePair, make_sentence, sentences, split_of
+from slt_hf.synthesis.grammar import make_sentence, sentences, split_of
 from slt_hf.synthesis.lexicon import lexicon
+from slt_hf.synthesis.sentence_patterns import SentencePair
 from slt_hf.synthesis.signer import Camera, Noise, Signer
 from slt_hf.synthesis.synthesizer import synthesize, synthesize_timed
 from slt_hf.synthesis.transfer import glosses_of

@@ -18,7 +18,7 @@ UPPER_ARM, FOREARM = 0.28, 0.25  # metres
 NECK = np.array([0.0, -0.07, -0.01])  # what the head turns about
 FACE_FILE = Path(__file__).with_name("face_mesh.txt")
 
-# MediaPipe's first 11 body points: nose, eyes (inner, middle, outer; left then right), ears, corners of the mouth. Metres.
+# MediaPipe's first 11 body points, metres: nose, eyes (inner, middle, outer; left, right), ears, corners of the mouth.
 _HALF_HEAD = {
     "eye_inner": (0.018, -0.243, -0.092),
     "eye": (0.033, -0.245, -0.088),
@@ -44,7 +44,7 @@ LEG_POINTS = np.array(
 
 @dataclass(frozen=True)
 class Body:
-    """What a signer's proportions make of places, contacts and points. Own-side frame for arms, camera frame for the rest."""
+    """What a signer's proportions make of places and points. Own-side frame for arms, camera frame for the rest."""
 
     arm: ArmProportions
     places: np.ndarray  # (places, 3)
@@ -57,7 +57,7 @@ class Body:
 
 @cache
 def face_mesh() -> np.ndarray:
-    """MediaPipe's 468 face points of the reference signer, metres, camera frame: (468, 3). See scripts/make_face_mesh.py."""
+    """The 468 face points of the reference signer, metres, camera frame: (468, 3). By scripts/make_face_mesh.py."""
     return np.loadtxt(FACE_FILE) / 1000.0
 
 

@@ -1,4 +1,4 @@
-"""A sentence's glosses as one score: signs and fingerspelled letters in a row, rest at both ends, and what face and head do.
+"""A sentence's glosses as one score: signs and letters in a row, rest at both ends, and what face and head do.
 
 K keyframes; 2 hands, the dominant first.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def choreograph(glosses: Sequence[str], rest: str = "lap") -> Sentence:
     parts = [_rest_score(), *(_score(gloss) for gloss in glosses), _rest_score()]
     ends = np.cumsum([len(part.durations_ms) for part in parts])
     spans = tuple((int(a), int(b) - 1) for a, b in zip(ends[:-2], ends[1:-1], strict=True))
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
     arrays["durations_ms"][0] = 0.0
     _rest_idle_hands(arrays, rest)
     spelled = np.zeros(int(ends[-1]), dtype=bool)
@@ -65,7 +66,7 @@ def _score(gloss: str) -> Score:
 def _rest_score() -> Score:
     """Both hands idle for a moment."""
     first = sign_score("I")
-    rows = {name: getattr(first, name)[:1].copy() for name in ARRAYS}
+    rows: dict[str, Any] = {name: getattr(first, name)[:1].copy() for name in ARRAYS}
     rows["active"][:] = False
     rows = {name: np.concatenate([row, row]) for name, row in rows.items()}
     rows["durations_ms"] = np.array([AUTO, REST_MS])
@@ -78,7 +79,7 @@ def spelled_score(word: str) -> Score:
     letters = [character for character in word.lower() if character in LETTERS]
     parts = [letter_score(letter) for letter in letters]
     lengths = [len(part.durations_ms) for part in parts]
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
     doubled = np.array([0.0, *(float(a == b) for a, b in zip(letters, letters[1:], strict=False))])
     drift = LETTER_DRIFT_M * np.arange(len(letters)) + DOUBLED_LETTER_M * np.cumsum(doubled)
     arrays["offsets"][:, 0, 0] -= np.repeat(drift, lengths)

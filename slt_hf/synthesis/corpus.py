@@ -10,11 +10,13 @@ import numpy as np
 
 from slt_hf.processing.pose_files import PoseClip
 from slt_hf.synthesis.choreography import LAST_LETTER_HOLD_MS
-from slt_hf.synthesis.grammar import SPLITS, SentencePair, make_sentence, split_name
+from slt_hf.synthesis.grammar import make_sentence
 from slt_hf.synthesis.lexicon import LETTER_PREFIX
 from slt_hf.synthesis.recording import FULL_LAYOUT
+from slt_hf.synthesis.sentence_patterns import SentencePair
 from slt_hf.synthesis.signer import Signer
 from slt_hf.synthesis.synthesizer import synthesize, synthesize_timed
+from slt_hf.synthesis.vocabulary import SPLITS, split_name
 
 SIGN_LANGUAGE = "ase-x-synthetic"  # modelled on American Sign Language, not a recording of it
 CLIP_SEED_STRIDE, EPOCH_STRIDE = 1_000_003, 10_007  # primes: seeds of neighbouring corpora do not meet
@@ -94,7 +96,7 @@ def spell(word: str, seed: int = 0, signer: Signer | None = None, layout: str = 
 def handshape_points(
     letter: str, signer: Signer | None = None, seed: int = 0, layout: str = "hands_42", duration_ms: float = 400.0
 ) -> PoseClip:
-    """One fingerspelled letter or digit without the way to it and back: what real recordings of letters can be mixed with.
+    """One fingerspelled letter or digit without the way to it and back, to be mixed with real recordings of letters.
 
     Args:
         letter: a to z, 0 to 9.

@@ -1,4 +1,4 @@
-"""English word forms for the grammar: plurals, third persons, past tenses, articles. Regular unless the lexicon says otherwise."""
+"""English word forms: plurals, third persons, past tenses, articles. Regular unless the lexicon says otherwise."""
 
 from __future__ import annotations
 

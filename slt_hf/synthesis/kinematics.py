@@ -166,7 +166,7 @@ def place_elbow(shoulder: np.ndarray, wrist: np.ndarray, swivel_deg: np.ndarray,
 def choose_swivel(
     wrist: np.ndarray, fingers: np.ndarray, arm: ArmProportions, elbow_out_deg: float = 0.0
 ) -> np.ndarray:
-    """Elbow swivel in degrees (...) that lets the hand point its fingers (..., 3) with the least bending of the wrist."""
+    """Elbow swivel in degrees (...) that lets the fingers point that way (..., 3) with the least bend of the wrist."""
     candidates = SWIVELS_DEG.reshape(-1, *[1] * (wrist.ndim - 1))
     swivels = np.broadcast_to(candidates, (len(SWIVELS_DEG), *wrist.shape[:-1]))
     elbows = place_elbow(np.broadcast_to(arm.shoulder, wrist.shape), wrist, swivels, arm)

@@ -77,8 +77,11 @@ def perform(sentence: Sentence, signer: Signer, rng: np.random.Generator) -> Mot
     rotations = rotations / np.linalg.norm(rotations, axis=-1, keepdims=True)
     head, brows = _nonmanual(sentence, signer, ends, times)
     drift = _idle_sway(times, rng)
+    hands, elbows, shoulders = _arms(wrists, rotations, angles, swivels, body)
     return Motion(
-        *_arms(wrists, rotations, angles, swivels, body),
+        hands=hands,
+        elbows=elbows,
+        shoulders=shoulders,
         head_deg=head + drift[:, :3] * 1.5,
         brows=brows,
         mouth=np.clip(drift[:, 6] * 0.6, 0.0, 1.0),

@@ -1,4 +1,4 @@
-"""From movement to what MediaPipe Holistic would write: 543 points in pixels, with what cameras and extractors get wrong.
+"""From movement to what MediaPipe Holistic would write: 543 points in pixels, and what extractors get wrong.
 
 T frames, V landmarks. Camera frame: x to the right of the picture (the signer's left), y down, z away from the camera.
 """
@@ -216,7 +216,7 @@ def _lose_hands(
     camera: Camera,
     rng: np.random.Generator,
 ) -> None:
-    """Hands outside the picture are not found; others now and then, in stretches; some are taken for each other. In place."""
+    """Hands outside the picture are not found, others at times, in stretches; some change places. In place."""
     num_frames = len(points)
     left, right = _hand_slices(points)
     swapped = rng.uniform(size=num_frames) < noise.swapped_frames

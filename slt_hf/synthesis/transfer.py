@@ -51,7 +51,7 @@ def glosses_of(text: str) -> list[str]:
 
 
 def _looked_up(sentence: str) -> list[str]:
-    """Signs of the words, the longest phrases first; words without a sign are fingerspelled, articles and helpers dropped."""
+    """Signs of the words, longest phrases first; other words are fingerspelled, articles and helpers dropped."""
     words = re.findall(r"[a-z0-9]+", sentence.lower().replace("n't", " not").replace("’", "'"))
     glosses: list[str] = []
     at = 0
