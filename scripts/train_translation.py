@@ -1,10 +1,11 @@
 """Train a model that translates signing to text, or recognises glosses.
 
-    accelerate launch scripts/train_translation.py scripts/recipes/t5_small.yaml --dataset data/shards [--option value …]
-    torchrun --nproc_per_node 2 scripts/train_translation.py RECIPE.yaml        # two processes on a CPU
-    … --resume                                                                  # after a crash, with the same command
+    accelerate launch scripts/train_translation.py scripts/recipes/t5_small.yaml --dataset data/shards
+    torchrun --nproc_per_node 2 scripts/train_translation.py RECIPE.yaml    # two processes on a CPU
+    … --resume    # after a crash, with the same command
 
-The finished folder holds weights, config, processor, generation settings, predictions and the model card, and loads with
+Any option of the recipe may follow on the command line, and wins. The finished folder holds weights, config,
+processor, generation settings, predictions and the model card, and loads with
 `slt_hf.SignTranslator.from_pretrained(folder)`.
 """
 

@@ -8,6 +8,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,15 @@ TINY_ENCODER = {
     "graph_hidden_size": 8,
     "dropout": 0.0,
 }
-TINY_T5 = {"model_type": "t5", "d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 32, "num_layers": 1, "dropout_rate": 0.0}
+TINY_T5 = {
+    "model_type": "t5",
+    "d_model": 32,
+    "d_kv": 8,
+    "num_heads": 4,
+    "d_ff": 32,
+    "num_layers": 1,
+    "dropout_rate": 0.0,
+}
 COMMON = {
     "layout": "holistic_75",
     "max_steps": 2,
@@ -68,7 +77,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         word = row % 4
         write_pose(moving_clip(word, 12 + row), folder / f"{row}.pose")
         split = "train" if row < 8 else "dev"
-        samples.append(Sample(id=f"c{row}", pose=f"{row}.pose", text=WORDS[word], gloss=WORDS[word], split=split, language="eng"))
+        samples.append(
+            Sample(id=f"c{row}", pose=f"{row}.pose", text=WORDS[word], gloss=WORDS[word], split=split, language="eng")
+        )
     write_manifest(samples, folder / "manifest.csv")
     vocabulary = {name: i for i, name in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -104,14 +115,14 @@ def test_a_translation_run_leaves_a_folder_that_translates(repository: Path, cor
         corpus,
         tmp_path / "run",
         text_config=TINY_T5,
-        max_steps=150,
-        eval_steps=150,
+        max_steps=80,
+        eval_steps=80,
         learning_rate=0.003,
         lr_scheduler_type="constant",
     )
     translator = SignTranslator.from_pretrained(folder)
     assert [t.text for t in translator([str(corpus / f"{row}.pose") for row in range(4)])] == WORDS
-    predictions = (folder / "predictions" / "step-000150.csv").read_text().splitlines()
+    predictions = (folder / "predictions" / "step-000080.csv").read_text().splitlines()
     assert predictions[0] == "id,reference,hypothesis" and len(predictions) == 5
     assert "eval_chrf" in json.loads((folder / "trainer_state.json").read_text())["log_history"][-2]
     assert "manifest.csv" in (folder / "README.md").read_text()
@@ -142,9 +153,7 @@ def test_a_classification_run_names_signs(repository: Path, corpus: Path, tmp_pa
 
 
 def test_the_contrastive_encoder_starts_a_translation_run(repository: Path, corpus: Path, tmp_path: Path) -> None:
-    first = run(
-        "train_contrastive.py", repository, corpus, tmp_path / "contrastive", text_config=TINY_T5, chunk_size=2
-    )
+    first = run("train_contrastive.py", repository, corpus, tmp_path / "contrastive", text_config=TINY_T5, chunk_size=2)
     second = run(
         "train_translation.py",
         repository,
@@ -179,8 +188,18 @@ def test_half_precision_is_refused_for_t5(repository: Path, corpus: Path, tmp_pa
 def test_two_processes_learn_what_one_learns(repository: Path, corpus: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
-    recipe = {**COMMON, "text_config": TINY_T5, "dataset": [str(corpus / "manifest.csv")], "max_steps": 4, "learning_rate": 0.01}
-    recipe |= {"tokenizer": str(corpus / "tokenizer"), "lr_scheduler_type": "constant", "train_sampling_strategy": "sequential"}
+    recipe = {
+        **COMMON,
+        "text_config": TINY_T5,
+        "dataset": [str(corpus / "manifest.csv")],
+        "max_steps": 4,
+        "learning_rate": 0.01,
+    }
+    recipe |= {
+        "tokenizer": str(corpus / "tokenizer"),
+        "lr_scheduler_type": "constant",
+        "train_sampling_strategy": "sequential",
+    }
     recipe |= {"logging_steps": 1, "eval_strategy": "no"}
     import yaml
 
@@ -199,3 +218,55 @@ def test_two_processes_learn_what_one_learns(repository: Path, corpus: Path, tmp
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
     for name, value in weights[0].items():
         np.testing.assert_allclose(value, weights[1][name], atol=1e-5, err_msg=name)
+
+
+def losses(folder: Path) -> dict[int, float]:
+    log = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    return {entry["step"]: entry["loss"] for entry in log if "loss" in entry}
+
+
+class Crash(Exception):
+    """Stands for a lost machine."""
+
+
+def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(
+    repository: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {
+        "text_config": {**TINY_T5, "dropout_rate": 0.2},  # random states must come back, too
+        "encoder_config": {**TINY_ENCODER, "dropout": 0.2},
+        "tempo": 0.2,
+        "noise": 0.01,
+        "max_steps": 9,
+        "per_device_train_batch_size": 3,
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": 2,
+        "eval_strategy": "no",
+    }
+    undisturbed = losses(run("train_translation.py", repository, corpus, tmp_path / "whole", **options))
+    for point in np.random.default_rng().choice(np.arange(3, 9), 2, replace=False):
+
+        def crash(
+            self: object, args: object, state: Any, control: object, at: int = int(point), **kwargs: object
+        ) -> None:
+            if state.global_step == at:
+                raise Crash
+
+        with monkeypatch.context() as patch, pytest.raises(Crash):
+            patch.setattr("slt_hf.training.sign_trainer.EpochCallback.on_step_end", crash, raising=False)
+            run("train_translation.py", repository, corpus, tmp_path / f"at{point}", **options)
+        resumed = losses(
+            run("train_translation.py", repository, corpus, tmp_path / f"at{point}", resume=True, **options)
+        )
+        assert resumed == pytest.approx(undisturbed, abs=1e-6), f"crashed at step {point}"
+
+
+def test_a_checkpoint_cut_off_while_saving_is_passed_over(tmp_path: Path) -> None:
+    from slt_hf.training.resuming import newest_checkpoint
+
+    for step, content in ((5, "{}"), (10, '{"cut'), (15, None)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if content is not None:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(content)
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-5"

@@ -1,14 +1,14 @@
 """Training: one trainer a stage, the same dataset, collator and options for every model.
 
-    arguments.py              what a recipe may say
-    dataset.py                manifest, shards, Hub data or the synthetic signer as rows; epochs and lengths
-    stitching.py              isolated clips joined into words and sentences
-    models.py                 model and processor from a recipe: fresh, continued, LoRA, quantised
-    sign_trainer.py           what all trainers share: batches by frames, layer-wise rates, freezing
-    contrastive_trainer.py    poses against sentences, any batch size in bounded memory
-    translation_trainer.py    poses to text or glosses, by attention or CTC
-    classification_trainer.py isolated signs
-    callbacks.py              predictions every epoch, the model card
+arguments.py              what a recipe may say
+dataset.py                manifest, shards, Hub data or the synthetic signer as rows; epochs and lengths
+stitching.py              isolated clips joined into words and sentences
+models.py                 model and processor from a recipe: fresh, continued, LoRA, quantised
+sign_trainer.py           what all trainers share: batches by frames, layer-wise rates, freezing
+contrastive_trainer.py    poses against sentences, any batch size in bounded memory
+translation_trainer.py    poses to text or glosses, by attention or CTC
+classification_trainer.py isolated signs
+callbacks.py              predictions every epoch, the model card
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ transformers' training arguments. The command line wins over the recipe; an unkn
 import difflib
 import json
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -201,15 +201,19 @@ def parse_mapping(name: str, value: str | dict | None) -> dict | None:
     try:
         parsed = json.loads(value)
     except json.JSONDecodeError as error:
-        raise RecipeError(f"{name}: expected a mapping written as JSON, found {value!r} ({error}); quote it as one word") from error
+        raise RecipeError(
+            f"{name}: expected a mapping written as JSON, found {value!r} ({error}); quote it as one word"
+        ) from error
     if not isinstance(parsed, dict):
-        raise RecipeError(f"{name}: expected a mapping, found {value!r}; write it as {{\"key\": value}}")
+        raise RecipeError(f'{name}: expected a mapping, found {value!r}; write it as {{"key": value}}')
     return parsed
 
 
 def one_of(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
     if value not in choices:
-        raise RecipeError(f"{name}: expected one of {', '.join(map(str, choices))}, found {value!r}; correct the recipe")
+        raise RecipeError(
+            f"{name}: expected one of {', '.join(map(str, choices))}, found {value!r}; correct the recipe"
+        )
 
 
 def help_from_docstrings(cls: type) -> type:
@@ -251,6 +255,9 @@ def parse_recipe(classes: tuple[type, ...], argv: list[str] | None = None) -> tu
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = HfArgumentParser(classes, allow_abbrev=False)
+    for action in parser._actions:
+        if action.type is dict:  # read as JSON by the dataclass, which says what is wrong
+            action.type = str
     if argv and not argv[0].startswith("-"):
         recipe = read_recipe(Path(argv.pop(0)))
         known = {f.name for cls in classes for f in fields(cls) if f.init}
@@ -260,7 +267,9 @@ def parse_recipe(classes: tuple[type, ...], argv: list[str] | None = None) -> tu
         parser.set_defaults(**recipe)
         for action in parser._actions:
             action.required = action.required and action.dest not in recipe
-    *instances, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True, look_for_args_file=False)
+    *instances, unknown = parser.parse_args_into_dataclasses(
+        argv, return_remaining_strings=True, look_for_args_file=False
+    )
     if unknown:
         known = {f.name for cls in classes for f in fields(cls) if f.init}
         raise RecipeError(f"unknown option {unknown[0]!r}; {closest(unknown[0].lstrip('-'), known)}")

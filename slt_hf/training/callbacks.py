@@ -32,7 +32,10 @@ class PredictionsCallback(TrainerCallback):
         folder = Path(args.output_dir) / "predictions"
         folder.mkdir(parents=True, exist_ok=True)
         columns = ("id", "reference", "hypothesis")
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(self.ids, self.references, self.hypotheses(), strict=True)]
+        rows = [
+            dict(zip(columns, row, strict=True))
+            for row in zip(self.ids, self.references, self.hypotheses(), strict=True)
+        ]
         write_table(rows, folder / f"step-{state.global_step:06d}{self.ending}", columns)
 
 
@@ -47,7 +50,9 @@ class ModelCardCallback(TrainerCallback):
         self.write = write
         self.scores: dict[str, float] = {}
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **kwargs: Any) -> None:
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **kwargs: Any
+    ) -> None:
         self.scores = dict(metrics or {})
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -42,7 +42,6 @@ class SignClassificationTrainer(SignTrainerMixin, Trainer):
             outputs = model(**inputs)
         return outputs.loss, None if prediction_loss_only else outputs.logits.float(), inputs.get("labels")
 
-
     def calibrate(self, dev: Any, precision: float) -> None:
         """Store in the config the probability below which a sign counts as unknown.
 

@@ -1,4 +1,4 @@
-"""Batches of each stage. All of them read, augment and process clips through `SignCollator`, as everything else does."""
+"""Batches of each stage. All read, augment and process clips through `SignCollator`, as everything else does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TranslationCollator(SignCollator):
         self.max_target_tokens = max_target_tokens
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
-        """`SignCollator`'s batch with `prompt_input_ids` where the processor has a prompt, and per row the language's code."""
+        """`SignCollator`'s batch, with the prompt's tokens and each row's language code where the processor has them."""
         rows = [as_mapping(row) for row in rows]
         batch = self.processor(
             poses=self.clips(rows),

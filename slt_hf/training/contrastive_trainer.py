@@ -79,7 +79,7 @@ class ContrastiveTrainer(SignTrainerMixin, Trainer):
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[torch.Tensor, Any, Any]:
-        """Loss of one batch, its embeddings (B, D) twice, and its tokens, by which equal texts are found over the whole split."""
+        """Loss of one batch, its embeddings (B, D) twice, and its tokens, which tell equal texts of the whole split."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
             outputs = model(**inputs)

@@ -114,7 +114,9 @@ class SignDataset(Dataset):
         return self
 
 
-def open_dataset(names: Sequence[str], split: str, fps: float, config: str | None = None, **synthetic: Any) -> SignDataset:
+def open_dataset(
+    names: Sequence[str], split: str, fps: float, config: str | None = None, **synthetic: Any
+) -> SignDataset:
     """The rows of `split` in every corpus named.
 
     Args:
@@ -223,7 +225,9 @@ class HubSource:
         available = datasets.get_dataset_split_names(name, config)
         wanted = [own for own in available if split_name(own) == split_name(split)]
         if not wanted:
-            raise RecipeError(f"dataset {name}: expected a split {split!r}, found {', '.join(available)}; name one of these")
+            raise RecipeError(
+                f"dataset {name}: expected a split {split!r}, found {', '.join(available)}; name one of these"
+            )
         self.rows = datasets.load_dataset(name, config, split=wanted[0])
 
     def __len__(self) -> int:
@@ -250,7 +254,9 @@ class SyntheticSource:
         noisy: jitter, missing hands, dropped frames.
     """
 
-    def __init__(self, split: str, size: int = 10000, seed: int = 0, layout: str = "signing_85", noisy: bool = False) -> None:
+    def __init__(
+        self, split: str, size: int = 10000, seed: int = 0, layout: str = "signing_85", noisy: bool = False
+    ) -> None:
         self.split = {"validation": "dev"}.get(split, split)
         self.size, self.seed, self.layout, self.noisy = size, seed, layout, noisy
         self.epoch = 0
@@ -281,4 +287,6 @@ class SyntheticSource:
         return [pair.text if name == "text" else " ".join(pair.glosses) for pair in pairs]
 
     def num_frames(self) -> np.ndarray:
-        raise RecipeError("frames_per_batch: expected a corpus with known lengths, found `synthetic`; remove the option")
+        raise RecipeError(
+            "frames_per_batch: expected a corpus with known lengths, found `synthetic`; remove the option"
+        )

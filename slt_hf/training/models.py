@@ -56,11 +56,17 @@ def load_encoder(name: str) -> PoseEncoderModel:
     config = AutoConfig.from_pretrained(name)
     if config.model_type == "slt_pose_encoder":
         architecture = (config.architectures or ["PoseEncoderModel"])[0]
-        owners = {"PoseEncoderForCTC": PoseEncoderForCTC, "PoseEncoderForSignClassification": PoseEncoderForSignClassification}
+        owners = {
+            "PoseEncoderForCTC": PoseEncoderForCTC,
+            "PoseEncoderForSignClassification": PoseEncoderForSignClassification,
+        }
         if architecture in owners:
             return load_checkpoint(owners[architecture], name).encoder
         return load_checkpoint(PoseEncoderModel, name)
-    owners = {"slt_sign_to_text": SignToTextForConditionalGeneration, "slt_sign_text_dual_encoder": SignTextDualEncoderModel}
+    owners = {
+        "slt_sign_to_text": SignToTextForConditionalGeneration,
+        "slt_sign_text_dual_encoder": SignTextDualEncoderModel,
+    }
     if config.model_type not in owners:
         raise CheckpointError(
             f"{name}: expected a checkpoint with a pose encoder, found model type {config.model_type}; name one of ours"
@@ -108,7 +114,9 @@ def build_text_model(model: ModelArguments, vocabulary: int | None = None) -> Pr
         RecipeError: if the recipe names none, or several.
     """
     if (model.text_model is None) == (model.text_config is None):
-        raise RecipeError("expected either text_model or text_config in the recipe, found both or neither; give one of them")
+        raise RecipeError(
+            "expected either text_model or text_config in the recipe, found both or neither; give one of them"
+        )
     if model.text_config is not None:
         torch.manual_seed(model.model_seed)
         fields = dict(model.text_config)
@@ -128,13 +136,19 @@ def quantization(model: ModelArguments) -> Any:
     if model.quantization is None:
         return None
     if not model.lora_r:
-        raise RecipeError(f"quantization: expected lora_r above 0 with {model.quantization}, found 0; weights in few bits cannot be trained")
+        raise RecipeError(
+            f"quantization: expected lora_r above 0 with {model.quantization}, found 0; weights in few bits cannot be "
+            "trained, so set lora_r"
+        )
     from transformers import BitsAndBytesConfig
 
     if model.quantization == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
     )
 
 
@@ -146,7 +160,9 @@ def load_tokenizer(model: ModelArguments) -> Any:
     """
     name = model.tokenizer or model.text_model or model.model_name_or_path
     if name is None:
-        raise RecipeError("tokenizer: expected a Hub id or folder, found none; with text_config a tokenizer must be named")
+        raise RecipeError(
+            "tokenizer: expected a Hub id or folder, found none; with text_config a tokenizer must be named"
+        )
     tokenizer = AutoTokenizer.from_pretrained(name)
     if tokenizer.pad_token_id is None:  # GPT-2
         tokenizer.pad_token = tokenizer.eos_token
@@ -169,6 +185,8 @@ def build_translation_model(model: ModelArguments, data: DataArguments) -> tuple
     joined = SignToTextForConditionalGeneration.from_encoder_text_pretrained(
         encoder, text_model, text_encoder=model.text_encoder
     )
+    # text models come with limits of their own, T5 with 20 tokens: outputs may be as long as targets
+    joined.generation_config.max_length, joined.generation_config.max_new_tokens = None, data.max_target_tokens
     return joined, processor
 
 

@@ -20,13 +20,21 @@ from slt_hf.training.dataset import SignDataset, open_dataset
 def training_rows(data: DataArguments, fps: float, seed: int) -> SignDataset:
     """The split to learn from, without the clips that are too long for training."""
     dataset = open_dataset(
-        data.dataset or [], data.train_split, fps, data.dataset_config, size=data.synthetic_samples, seed=seed, layout=data.layout
+        data.dataset or [],
+        data.train_split,
+        fps,
+        data.dataset_config,
+        size=data.synthetic_samples,
+        seed=seed,
+        layout=data.layout,
     )
     if data.max_frames is not None:
         kept = dataset.lengths <= data.max_frames
         if not kept.any():
             raise RecipeError(f"max_frames: expected clips of at most {data.max_frames} frames, found none; raise it")
-        print(f"{int((~kept).sum())} of {len(dataset)} training clips are longer than {data.max_frames} frames: left out")
+        print(
+            f"{int((~kept).sum())} of {len(dataset)} training clips are longer than {data.max_frames} frames: left out"
+        )
         dataset = dataset.keep(kept)
     return first_rows(dataset, data.max_train_samples)
 
@@ -34,7 +42,9 @@ def training_rows(data: DataArguments, fps: float, seed: int) -> SignDataset:
 def evaluation_rows(data: DataArguments, fps: float, seed: int) -> SignDataset:
     """The split that chooses the checkpoint; nothing is left out of it."""
     if data.eval_split == "test":
-        raise RecipeError("eval_split: expected a split that may choose a checkpoint, found test; name dev or validation")
+        raise RecipeError(
+            "eval_split: expected a split that may choose a checkpoint, found test; name dev or validation"
+        )
     names = data.eval_dataset or data.dataset or []
     size = data.max_eval_samples or 200
     dataset = open_dataset(names, data.eval_split, fps, data.dataset_config, size=size, seed=seed, layout=data.layout)

@@ -1,4 +1,4 @@
-"""What all our trainers share: batches by frames, layer-wise learning rates, freezing on a schedule, epochs for the data."""
+"""What all our trainers share: batches by frames, layer-wise learning rates, freezing on a schedule, epochs of data."""
 
 from __future__ import annotations
 
@@ -160,7 +160,9 @@ def learning_rate_multipliers(model: nn.Module, arguments: ModelArguments) -> di
     multipliers = {}
     for name, _ in model.named_parameters():
         match = LAYER.match(name)
-        below_top = depth[match[1]] - 1 - int(match[2]) if match else deepest if "embed" in name or "shared" in name else 0
+        below_top = (
+            depth[match[1]] - 1 - int(match[2]) if match else deepest if "embed" in name or "shared" in name else 0
+        )
         stage = arguments.encoder_lr_multiplier if name.startswith(ENCODER_PARTS) else 1.0
         multipliers[name] = stage * arguments.layerwise_lr_decay**below_top
     return multipliers
@@ -203,7 +205,9 @@ class FreezingCallback(TrainerCallback):
         names = [name for name, _ in model.named_parameters()]
         for prefix in (*self.frozen, *self.unfreeze_at_epoch):
             if not any(name.startswith(prefix) for name in names):
-                raise RecipeError(f"freeze: no parameter starts with {prefix!r}; names look like {names[0]}, {names[-1]}")
+                raise RecipeError(
+                    f"freeze: no parameter starts with {prefix!r}; names look like {names[0]}, {names[-1]}"
+                )
         for name, parameter in model.named_parameters():
             if name.startswith(self.frozen or ("\0",)):
                 parameter.requires_grad_(False)
@@ -211,6 +215,8 @@ class FreezingCallback(TrainerCallback):
                 if name.startswith(prefix):
                     parameter.requires_grad_(epoch >= int(first))
 
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, model: nn.Module | None = None, **kwargs: Any) -> None:
+    def on_epoch_begin(
+        self, args: Any, state: Any, control: Any, model: nn.Module | None = None, **kwargs: Any
+    ) -> None:
         assert model is not None  # the Trainer always hands it over
         self.apply(model, int((state.epoch or 0) + 1e-6))

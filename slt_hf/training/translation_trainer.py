@@ -21,7 +21,7 @@ class SignTranslationTrainer(SignTrainerMixin, Seq2SeqTrainer):
     """Trains `SignToTextForConditionalGeneration` (generates at evaluation) or `PoseEncoderForCTC` (best path)."""
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """The model's own loss; with label smoothing the Trainer withholds the labels, so the decoder's input is made here."""
+        """The model's own loss. Label smoothing withholds the labels, so the decoder's input is made here."""
         inputs = {name: value for name, value in inputs.items() if name != "forced_bos_token_id"}
         if self.label_smoother is not None and "labels" in inputs and "decoder_input_ids" not in inputs:
             unwrapped = self.accelerator.unwrap_model(model)
@@ -30,7 +30,12 @@ class SignTranslationTrainer(SignTrainerMixin, Seq2SeqTrainer):
         return super().compute_loss(model, inputs, *args, **kwargs)
 
     def prediction_step(
-        self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None, **kw: Any
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+        **kw: Any,
     ) -> tuple[Any, Any, Any]:
         """Loss, predicted token ids (B, L) and label ids."""
         codes = inputs.pop("forced_bos_token_id", None)
@@ -46,7 +51,7 @@ class SignTranslationTrainer(SignTrainerMixin, Seq2SeqTrainer):
         return outputs.loss, outputs.logits.argmax(-1), inputs.get("labels")
 
     def _pad_tensors_to_max_len(self, tensor: torch.Tensor, max_length: int) -> torch.Tensor:
-        """Rows of equal length over batches; the padding token is the text model's, which the generation config knows."""
+        """Rows of equal length over batches. The padding token is the text model's; the generation config knows it."""
         pad = self.accelerator.unwrap_model(self.model).generation_config.pad_token_id
         return torch.nn.functional.pad(tensor, (0, max_length - tensor.shape[1]), value=pad)
 

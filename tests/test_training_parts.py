@@ -1,0 +1,143 @@
+"""The parts that training is made of, one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from slt_hf.data.stitching import StitchedDataset, StitchingSettings, join_clips, spelled_words
+from slt_hf.errors import ClipError, RecipeError
+from slt_hf.processing.pose_files import PoseClip
+from slt_hf.training.arguments import DataArguments, ModelArguments, parse_recipe
+from slt_hf.training.classification_trainer import ClassBalancedSampler
+from slt_hf.training.sign_trainer import FreezingCallback, learning_rate_multipliers
+from slt_hf.training.translation_trainer import ForcedLanguage, TranslationMetrics, collapse
+
+
+def letter(value: float, frames: int = 10, fps: float = 25.0) -> PoseClip:
+    points = np.full((frames, 21, 2), value, np.float32)
+    return PoseClip(points, np.ones((frames, 21), np.float32), "hands_21", fps)
+
+
+def test_recipe_then_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({"fps": 30, "encoder_config": {"hidden_size": 64}, "dataset": ["a", "b"]}))
+    model, data = parse_recipe((ModelArguments, DataArguments), [str(path), "--fps", "50"])
+    assert data.fps == 50 and data.dataset == ["a", "b"] and model.encoder_config == {"hidden_size": 64}
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--fsp", "30"], "did you mean fps"),
+        (["--target", "words"], "expected one of text, gloss"),
+        (["--encoder_config", "{hidden_size: 3}"], "written as JSON"),
+        (["absent.yaml"], "expected a recipe at absent.yaml"),
+    ],
+)
+def test_wrong_options_say_what_to_do(arguments: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe((ModelArguments, DataArguments), arguments)
+
+
+def test_every_option_has_help() -> None:
+    for cls in (ModelArguments, DataArguments):
+        assert all(field.metadata.get("help") for field in cls.__dataclass_fields__.values())
+
+
+def test_balanced_sampling_draws_every_class_equally_often_and_repeats_with_its_seed() -> None:
+    classes = [0] * 90 + [1] * 9 + [2]
+    sampler = ClassBalancedSampler(classes, seed=3)
+    drawn = list(sampler)
+    counts = np.bincount([classes[i] for i in drawn])
+    assert len(drawn) == 100 and counts.max() - counts.min() <= 1
+    assert drawn == list(ClassBalancedSampler(classes, seed=3))
+    sampler.set_epoch(1)
+    assert list(sampler) != drawn
+
+
+def toy_model() -> nn.Module:
+    stack = nn.ModuleDict({"encoder": nn.ModuleDict({"layers": nn.ModuleList(nn.Linear(1, 1) for _ in range(3))})})
+    stack["text_model"] = nn.ModuleDict({"shared": nn.Embedding(2, 1), "block": nn.ModuleList([nn.Linear(1, 1)] * 1)})
+    return stack
+
+
+def test_lower_layers_learn_more_slowly() -> None:
+    rates = learning_rate_multipliers(toy_model(), ModelArguments(layerwise_lr_decay=0.5, encoder_lr_multiplier=4.0))
+    assert [rates[f"encoder.layers.{i}.weight"] for i in range(3)] == [1.0, 2.0, 4.0]
+    assert rates["text_model.block.0.weight"] == 1.0
+    assert rates["text_model.shared.weight"] == 0.125
+
+
+def test_frozen_parameters_thaw_at_their_epoch() -> None:
+    model = toy_model()
+    freezing = FreezingCallback(["encoder.layers.0"], {"text_model.": 2})
+    freezing.apply(model, epoch=0)
+    assert not model["text_model"]["shared"].weight.requires_grad
+    freezing.apply(model, epoch=2)
+    assert model["text_model"]["shared"].weight.requires_grad
+    assert not model["encoder"]["layers"][0].weight.requires_grad
+    with pytest.raises(RecipeError, match="no parameter starts with"):
+        FreezingCallback(["decoder"], {}).apply(model, epoch=0)
+
+
+def test_each_row_begins_with_its_own_language() -> None:
+    forced = ForcedLanguage([7, 9])
+    scores = torch.rand(4, 12)  # two beams a row
+    first = forced(torch.zeros(4, 1, dtype=torch.long), scores)
+    assert first.argmax(-1).tolist() == [7, 7, 9, 9]
+    assert forced(torch.zeros(4, 2, dtype=torch.long), scores) is scores
+
+
+def test_ctc_paths_collapse() -> None:
+    assert collapse(np.array([0, 3, 3, 0, 3, 5, 5, 0]), blank=0) == [3, 3, 5]
+
+
+def test_scores_are_given_per_language() -> None:
+    metrics = TranslationMetrics(
+        decode=lambda ids: ["a", "b", "x", "repeated for the second rank"],
+        references=["a", "b", "c"],
+        languages=["deu", "deu", "eng"],
+        score=lambda hypotheses, references: {
+            "right": float(np.mean([h == r for h, r in zip(hypotheses, references, strict=True)]))
+        },
+    )
+    scores = metrics(SimpleNamespace(predictions=np.zeros((4, 1)), label_ids=None))
+    assert scores == {"right": pytest.approx(2 / 3), "deu_right": 1.0, "eng_right": 0.0}
+
+
+def test_joined_clips_last_as_long_as_their_parts() -> None:
+    joined = join_clips([letter(1, 10, 25), letter(2, 20, 50)], StitchingSettings(fps=25))
+    assert joined.num_frames == 20 and joined.points[9].max() == 1 and joined.points[10].min() == 2
+    glided = join_clips([letter(0), letter(2)], StitchingSettings(fps=25, transition_ms=120))
+    assert glided.num_frames == 23 and glided.points[11, 0, 0] == pytest.approx(1.0)
+
+
+def test_stitched_sentences_are_new_each_epoch_and_the_same_for_a_seed() -> None:
+    inventory = {name: [letter(i)] for i, name in enumerate("abc")}
+    made = [
+        StitchedDataset([inventory], spelled_words(["cab", "abba", "zoo"], random_share=0.5), 20, seed=s)
+        for s in (1, 1)
+    ]
+    first = [made[0][i]["text"] for i in range(20)]
+    assert first == [made[1][i]["text"] for i in range(20)]
+    made[0].set_epoch(1)
+    assert first != [made[0][i]["text"] for i in range(20)]
+    assert made[1][0]["clip"].num_frames == 10 * len(first[0]) and "zoo" not in first
+    with pytest.raises(ClipError, match="none in 1000 draws"):
+        StitchedDataset([inventory], spelled_words(["zoo"]), 1)[0]
+
+
+def test_accelerate_reads_its_configs(repository: Path) -> None:
+    from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
+
+    configs = sorted((repository / "scripts" / "accelerate").glob("*.yaml"))
+    assert len(configs) >= 3
+    for path in configs:
+        assert isinstance(load_config_from_file(str(path)), ClusterConfig), path
