@@ -20,7 +20,7 @@ class PoseEncoderConfig(PreTrainedConfig):
         layout: name of the landmark layout, for messages and the processor's check; the lists are what counts.
         parts: part name -> landmark indices. Points in no part are not read.
         edges: pairs of landmark indices; the graph convolution mixes along those whose ends lie in one part.
-        anchors: part name -> landmark that is the origin of the part's own frame, a hand's wrist; the mean of the part without.
+        anchors: part name -> landmark that is the origin of its own frame (the wrist); else the mean of the part.
         mirrored_parts: part -> part whose weights it shares with x mirrored, so that both hands are one hand.
         fps: frames per second the processor resamples to; velocities and rotary positions are in seconds.
         graph_hops: graph distance up to which a layer mixes points; each distance has its own weights.

@@ -99,7 +99,6 @@ class PoseEncoderPreTrainedModel(PreTrainedModel):
             module.init_buffers()
         elif isinstance(module, PartEncoder):
             init.normal_(module.point_embedding, std=std)
-            init.normal_(module.missing_embedding, std=std)
         elif isinstance(module, FrameEncoder):
             module.init_buffers()
         elif isinstance(module, AttentionPooling):

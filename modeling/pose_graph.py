@@ -65,13 +65,17 @@ def hop_adjacency(num_points: int, edges: list[tuple[int, int]], hops: int) -> n
 
 
 class GraphConvolution(nn.Module):
-    """Each point takes in its neighbours at distance 0..hops, with weights for each distance and learned importance."""
+    """Each point takes in its neighbours at distance 1..hops, with weights for each distance and learned importance.
+
+    Points come first, (V, N, G), so that mixing them is one matrix product over all frames.
+    """
 
     def __init__(self, width: int, adjacency: np.ndarray, eps: float):
         super().__init__()
         self.initial_adjacency = adjacency
-        self.norm = nn.RMSNorm(width, eps=eps)
-        self.mix = nn.Linear(width, width * (len(adjacency) + 1))
+        self.norm = nn.LayerNorm(width, eps=eps)  # RMSNorm has no fused kernel on CPU, and this is the widest tensor
+        self.own = nn.Linear(width, width)
+        self.neighbours = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in adjacency)
         self.adjacency = nn.Parameter(torch.from_numpy(adjacency).clone())
         # learning may reweigh edges but not invent them
         self.register_buffer("edge_mask", torch.from_numpy((adjacency > 0).astype(np.float32)), persistent=False)
@@ -82,43 +86,47 @@ class GraphConvolution(nn.Module):
         init.copy_(self.edge_mask, torch.from_numpy((self.initial_adjacency > 0).astype(np.float32)))
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(N, V, G) -> (N, V, G)"""
-        own, *neighbours = self.mix(self.norm(hidden)).chunk(len(self.adjacency) + 1, dim=-1)
-        if neighbours:
-            adjacency = (self.adjacency * self.edge_mask).transpose(0, 1).flatten(1)  # (V, hops * V)
-            own = own + torch.matmul(adjacency, torch.cat(neighbours, dim=-2))
-        return hidden + nn.functional.gelu(own)
+        """(V, N, G) -> (V, N, G)"""
+        normed = self.norm(hidden)
+        mixed = self.own(normed).flatten(1)
+        for adjacency, neighbours in zip(self.adjacency * self.edge_mask, self.neighbours, strict=True):
+            mixed = torch.addmm(mixed, adjacency, neighbours(normed).flatten(1))
+        return hidden + nn.functional.gelu(mixed).view_as(hidden)
 
 
 class PartEncoder(nn.Module):
     """The points of one part -> one vector a frame.
 
-    A missing point enters as a learned vector, never as a position. Each point keeps its own columns in the last
-    projection, which pools the part without losing which finger is which.
+    A missing point has all features zero but the last, whose weights are thereby the learned vector of a missing
+    point; it never looks like a position. Each point keeps its own columns in the last projection, which pools the
+    part without losing which finger is which.
     """
 
     def __init__(self, config, num_points: int, edges: list[tuple[int, int]]):
         super().__init__()
         width = config.graph_hidden_size
         adjacency = hop_adjacency(num_points, edges, config.graph_hops if edges else 0)
-        self.embed = nn.Linear(3 * config.num_positions + 1, width)
+        self.embed = nn.Linear(num_features(config), width)
         self.point_embedding = nn.Parameter(torch.zeros(num_points, width))
-        self.missing_embedding = nn.Parameter(torch.zeros(width))
         self.layers = nn.ModuleList(
             GraphConvolution(width, adjacency, config.rms_norm_eps) for _ in range(config.num_graph_layers)
         )
-        self.norm = nn.RMSNorm(width, eps=config.rms_norm_eps)
+        self.norm = nn.LayerNorm(width, eps=config.rms_norm_eps)
         self.reduce = nn.Linear(width, config.point_hidden_size)
         self.pool = nn.Linear(num_points * config.point_hidden_size, config.part_hidden_size)
 
-    def forward(self, features: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """(N, V, F), (N, V) -> (N, part_hidden_size)"""
-        hidden = torch.where(present.unsqueeze(-1), self.embed(features), self.missing_embedding)
-        hidden = hidden + self.point_embedding
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, V, F) -> (N, part_hidden_size)"""
+        hidden = self.embed(features.transpose(0, 1)) + self.point_embedding.unsqueeze(1)
         for layer in self.layers:
             hidden = layer(hidden)
         points = nn.functional.gelu(self.reduce(self.norm(hidden)))
-        return self.pool(points.flatten(-2))
+        return self.pool(points.transpose(0, 1).flatten(1))
+
+
+def num_features(config) -> int:
+    """F: position, velocity and position in the part's own frame; confidence; whether the point is missing."""
+    return 3 * config.num_positions + 2
 
 
 class FrameEncoder(nn.Module):
@@ -132,25 +140,23 @@ class FrameEncoder(nn.Module):
         self.velocity_scale = float(config.fps) * SECONDS_PER_VELOCITY
         self.anchors = {n: config.parts[n].index(config.anchors[n]) for n in self.parts if n in config.anchors}
         self.indices = {n: list(config.parts[n]) for n in self.parts}
+        owners = [n for n in self.parts if n not in self.mirrored]
         self.encoders = nn.ModuleDict(
-            {n: PartEncoder(config, len(self.indices[n]), self._edges(n, config)) for n in self._owners()}
+            {n: PartEncoder(config, len(self.indices[n]), self._edges(n, config)) for n in owners}
         )
         self.width = len(self.parts) * config.part_hidden_size
         for name in self.parts:
             self.register_buffer(f"{name}_indices", torch.tensor(self.indices[name]), persistent=False)
         self.register_buffer("mirror_x", self._mirror_x(), persistent=False)
 
-    def _owners(self) -> list[str]:
-        return [name for name in self.parts if name not in self.mirrored]
-
     def _edges(self, name: str, config) -> list[tuple[int, int]]:
         place = {index: i for i, index in enumerate(config.parts[name])}
         return [(place[a], place[b]) for a, b in config.edges if a in place and b in place]
 
     def _mirror_x(self) -> torch.Tensor:
-        """-1 at the x of position, local position and velocity, (F,)."""
-        signs = torch.ones(3 * self.num_positions + 1)
-        signs[[0, self.num_positions, 2 * self.num_positions]] = -1
+        """-1 at the x of position, velocity and position in the part's own frame, (F,)."""
+        signs = torch.ones(3 * self.num_positions + 2)
+        signs[[0, self.num_positions, -self.num_positions]] = -1
         return signs
 
     def init_buffers(self):
@@ -175,21 +181,36 @@ class FrameEncoder(nn.Module):
         Returns:
             Frame vectors (B, T, parts * part_hidden_size), zero where masked; and the state for the next call.
         """
-        confidence = pose_values[..., -1]
-        present = (confidence > 0) & attention_mask.bool().unsqueeze(-1)
-        points = torch.where(present.unsqueeze(-1), pose_values[..., :-1], 0.0)
-        confidence = torch.where(present, confidence, 0.0)
+        present = (pose_values[..., -1] > 0) & attention_mask.bool().unsqueeze(-1)
+        seen = torch.where(present.unsqueeze(-1), pose_values, 0.0)  # `where` also stops NaN under a missing point
+        points = seen[..., :-1]
         motion = velocities(points, present, previous) * self.velocity_scale
-        vectors = [self._encode_part(name, points, motion, confidence, present) for name in self.parts]
-        frames = torch.cat(vectors, dim=-1) * attention_mask.unsqueeze(-1).to(points.dtype)
+        missing = (~present).unsqueeze(-1).to(seen.dtype)
+        shared = torch.cat([points, motion, seen[..., -1:], missing], dim=-1)
+        vectors = self._encode_parts({name: self._part_features(name, shared, present) for name in self.parts})
+        frames = torch.cat(vectors, dim=-1) * attention_mask.unsqueeze(-1).to(seen.dtype)
         return frames, (points[:, -1], present[:, -1])
 
-    def _encode_part(self, name, points, motion, confidence, present) -> torch.Tensor:
-        indices = getattr(self, f"{name}_indices")
-        part, seen = points.index_select(2, indices), present.index_select(2, indices)
-        local = local_frame(part, seen, self.anchors.get(name))
-        weight = confidence.index_select(2, indices).unsqueeze(-1)
-        features = torch.cat([part, local, motion.index_select(2, indices), weight], dim=-1)
-        if name in self.mirrored:
-            features = features * self.mirror_x
-        return self.encoders[self.mirrored.get(name, name)](features, seen)
+    def _part_features(self, name: str, shared: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """Features of all points (B, T, V, F - D) -> of a part with its own frame (B, T, points of the part, F)"""
+        shared, present = self._select(name, shared), self._select(name, present)
+        local = local_frame(shared[..., : self.num_positions], present, self.anchors.get(name))
+        features = torch.cat([shared, local], dim=-1)
+        return features * self.mirror_x if name in self.mirrored else features
+
+    def _select(self, name: str, points: torch.Tensor) -> torch.Tensor:
+        """The points of a part, (B, T, V, ...) -> (B, T, points of the part, ...); a view where they are neighbours."""
+        first, count = self.indices[name][0], len(self.indices[name])
+        if self.indices[name] == list(range(first, first + count)):
+            return points[:, :, first : first + count]
+        return points.index_select(2, getattr(self, f"{name}_indices"))
+
+    def _encode_parts(self, features: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+        """Vectors of the parts in their order; parts that share weights go through them together."""
+        vectors = {}
+        for owner, encoder in self.encoders.items():
+            names = [name for name in self.parts if self.mirrored.get(name, name) == owner]
+            together = torch.cat([features[name] for name in names]) if len(names) > 1 else features[owner]
+            encoded = encoder(together.flatten(0, 1)).unflatten(0, together.shape[:2])
+            vectors.update(zip(names, encoded.chunk(len(names)), strict=True))
+        return [vectors[name] for name in self.parts]

@@ -46,12 +46,13 @@ def into_blocks(hidden: torch.Tensor, size: int) -> torch.Tensor:
     """(B, S, ...) -> (B, N, size, ...), zero-padded at the end."""
     batch, steps = hidden.shape[:2]
     padding = -steps % size
-    hidden = nn.functional.pad(hidden, [0, 0] * (hidden.ndim - 2) + [0, padding])
+    if padding:
+        hidden = nn.functional.pad(hidden, [0, 0] * (hidden.ndim - 2) + [0, padding])
     return hidden.unflatten(1, ((steps + padding) // size, size))
 
 
 def with_neighbours(blocks: torch.Tensor, before: bool, after: bool) -> torch.Tensor:
-    """Each block joined with those beside it, zeros at the ends: (B, N, W, ...) -> (B, N, (before + 1 + after) W, ...)."""
+    """Each block joined with those beside it, zeros at the ends: (B, N, W, ...) -> (B, N, (before + 1 + after) W, ...)"""
     edge = [0, 0] * (blocks.ndim - 2)
     parts = [blocks]
     if before:
