@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,13 @@ import pytest
 # From the bottom up; a module may import its own level and those above it in this list, never one further down.
 LEVELS = [
     {"modeling", "processing"},
-    {"errors", "device", "metrics", "poses", "synthesis", "visualization", "environment"},
-    {"data", "pipeline", "streaming", "export", "hub", "model_card", "evaluation"},
+    {"errors", "clips", "ctc", "device", "poses", "synthesis", "visualization"},
+    {"checkpoint", "data", "demonstration", "engines", "environment", "evaluation", "export", "hub", "metrics"}
+    | {"model_card", "pipeline", "streaming", "viewer"},
     {"training", "serving"},
     {"cli", "scripts", "spaces"},
 ]
+UPWARDS = {("poses", "slt_hf.data.fetch")}  # a downloader that knows nothing of data sets; used where a model is fetched
 STRANGERS = [{"modeling", "processing"}, {"training", "serving"}]  # same level, and still not to know each other
 NUMPY_ONLY = {"landmarks", "pose_files", "pose_errors", "pose_transforms"}
 HUB_CODE = {"numpy", "torch", "transformers", "huggingface_hub"}  # what a fetched checkpoint may ask for
@@ -68,7 +69,7 @@ def test_imports_point_one_way(repository: Path):
             target = pieces[1] if pieces[0] == "slt_hf" and len(pieces) > 1 else None
             other = level_of(target) if target else None
             strangers = target != part and any({part, target} <= group for group in STRANGERS)
-            if other is not None and (other > own or strangers):
+            if other is not None and (other > own or strangers) and (part, name) not in UPWARDS:
                 wrong.append(f"{path.relative_to(repository)}:{line} imports {name}")
     assert wrong == []
 
@@ -121,36 +122,40 @@ def test_file_names_are_unique_over_both_folders_that_travel(repository: Path):
     assert names[0] & names[1] == set()
 
 
-def python(code: str, *arguments: str) -> tuple[str, float]:
-    started = time.perf_counter()
-    done = subprocess.run([sys.executable, *arguments, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.strip(), time.perf_counter() - started
+def python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def fastest(code: str, tries: int = 5) -> float:
-    """Seconds that `code` takes on top of starting Python, in the best of several tries: others share this machine."""
-    return min(python(code)[1] for _ in range(tries)) - min(python("pass")[1] for _ in range(tries))
+def seconds(code: str, tries: int = 3) -> float:
+    """Processor time of `code` on top of starting Python, the best of several tries.
+
+    Processor time, since a test must not fail because somebody else uses the machine; on an idle one it is what a user
+    waits, as nothing here waits for a disk or a network.
+    """
+    measured = "import time\n{}\nprint(time.process_time())"
+    took = [min(float(python(measured.format(part)).split()[-1]) for _ in range(tries)) for part in ("pass", code)]
+    return took[1] - took[0]
 
 
 def test_importing_the_package_loads_nothing_heavy():
     code = "import sys, slt_hf; dir(slt_hf); print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
-    assert python(code)[0] == "[]"
+    assert python(code) == "[]"
 
 
 def test_importing_the_package_takes_under_three_tenths_of_a_second():
-    assert fastest("import slt_hf") < 0.3
+    assert seconds("import slt_hf") < 0.3
 
 
 def test_help_takes_under_a_second():
     run = "import sys; sys.argv = ['slt-hf', '--help']\nfrom slt_hf.cli.main import main\n"
-    assert fastest(f"{run}try:\n    main()\nexcept SystemExit:\n    pass") < 1.0
+    assert seconds(f"{run}try:\n    main()\nexcept SystemExit:\n    pass") < 1.0
 
 
 def test_help_loads_nothing_heavy():
     code = (
         "import sys; from slt_hf.cli.main import app; print([m for m in ('torch','transformers') if m in sys.modules])"
     )
-    assert python(code)[0] == "[]"
+    assert python(code) == "[]"
 
 
 def test_public_names_are_pinned():
