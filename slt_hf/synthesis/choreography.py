@@ -5,6 +5,7 @@ K keyframes; 2 hands, the dominant first.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from slt_hf.errors import SignDataError
 from slt_hf.synthesis.lexicon import LETTER_PREFIX, letter_score, lexicon, sign_score
 from slt_hf.synthesis.phonology import AUTO, Score, score_of
 
@@ -40,8 +42,10 @@ def choreograph(glosses: Sequence[str], rest: str = "lap") -> Sentence:
     """Put the signs of a sentence in a row.
 
     Raises:
-        KeyError: a gloss is neither in the lexicon nor fingerspelled (``fs:NAME``).
+        SignDataError: there is no gloss, or one that is neither in the lexicon nor fingerspelled (``fs:NAME``).
     """
+    if not glosses:
+        raise SignDataError("expected at least one gloss, found none; give for example ['MY', 'NAME', 'fs:ANNA']")
     parts = [_rest_score(), *(_score(gloss) for gloss in glosses), _rest_score()]
     ends = np.cumsum([len(part.durations_ms) for part in parts])
     spans = tuple((int(a), int(b) - 1) for a, b in zip(ends[:-2], ends[1:-1], strict=True))
@@ -59,6 +63,12 @@ def choreograph(glosses: Sequence[str], rest: str = "lap") -> Sentence:
 def _score(gloss: str) -> Score:
     if gloss.startswith(LETTER_PREFIX):
         return spelled_score(gloss[len(LETTER_PREFIX) :].lower())
+    if gloss not in lexicon():
+        near = difflib.get_close_matches(gloss.upper(), lexicon(), 3)
+        raise SignDataError(
+            f"expected a gloss of the lexicon, found {gloss!r}; "
+            f"{'did you mean ' + ' or '.join(near) + '? Or' if near else ''} fingerspell it as '{LETTER_PREFIX}{gloss}'"
+        )
     return sign_score(gloss)
 
 
@@ -77,6 +87,8 @@ def _rest_score() -> Score:
 def spelled_score(word: str) -> Score:
     """The letters of a word in a row: short holds, drifting outwards. Characters that have no letter are left out."""
     letters = [character for character in word.lower() if character in LETTERS]
+    if not letters:
+        raise SignDataError(f"expected letters a to z or digits to fingerspell, found {word!r}; transcribe it")
     parts = [letter_score(letter) for letter in letters]
     lengths = [len(part.durations_ms) for part in parts]
     arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}

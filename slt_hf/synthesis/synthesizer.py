@@ -30,6 +30,7 @@ def synthesize(
         A clip in pixels, y down, at the signer's camera's frame rate. ``write_pose`` writes it.
 
     Raises:
+        SignDataError: there is nothing to sign, or a gloss is not known.
         LandmarkError: ``layout`` is not known.
 
     Example:

@@ -7,8 +7,10 @@ no sign fingerspelled.
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 
+from slt_hf.errors import SignDataError
 from slt_hf.synthesis.english import past, plural, third_person
 from slt_hf.synthesis.lexicon import LETTER_PREFIX, lexicon
 
@@ -40,19 +42,19 @@ def glosses_of(text: str) -> list[str]:
     """Glosses of an English text: ``"I love Anna."`` -> ``["I", "LOVE", "fs:ANNA"]``.
 
     Raises:
-        ValueError: there is nothing to sign in the text.
+        SignDataError: there is nothing to sign in the text.
     """
     glosses = []
     for sentence, mark in re.findall(r"([^.?!]+)([.?!]?)", text):
         glosses += _in_order(_looked_up(sentence), asks=mark == "?")
     if not glosses:
-        raise ValueError(f"expected words to sign, found {text!r}; give a sentence such as 'I love my sister.'")
+        raise SignDataError(f"expected words to sign, found {text!r}; give a sentence such as 'I love my sister.'")
     return glosses
 
 
 def _looked_up(sentence: str) -> list[str]:
     """Signs of the words, longest phrases first; other words are fingerspelled, articles and helpers dropped."""
-    words = re.findall(r"[a-z0-9]+", sentence.lower().replace("n't", " not").replace("’", "'"))
+    words = re.findall(r"[a-z0-9]+", _plain(sentence))
     glosses: list[str] = []
     at = 0
     while at < len(words):
@@ -67,6 +69,13 @@ def _looked_up(sentence: str) -> list[str]:
                 glosses.append(LETTER_PREFIX + words[at].upper())
         at += length
     return glosses
+
+
+def _plain(sentence: str) -> str:
+    """Lower case, without accents and contractions: there are signs for letters a to z only."""
+    letters = unicodedata.normalize("NFKD", sentence.lower().replace("’", "'"))
+    text = "".join(character for character in letters if not unicodedata.combining(character))
+    return re.sub(r"'(m|s|re|ll)\b", "", text.replace("can't", "cannot").replace("won't", "not").replace("n't", " not"))
 
 
 def _kind(gloss: str) -> str:

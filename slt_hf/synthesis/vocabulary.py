@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from slt_hf.errors import SignDataError
 from slt_hf.synthesis.handshapes import YAML_LOADER
 from slt_hf.synthesis.lexicon import LETTER_PREFIX, gloss_of, lexicon
 from slt_hf.synthesis.transfer import DROPPED, forms
@@ -45,11 +46,11 @@ def split_name(split: str) -> str:
     """``train``, ``validation`` (also ``dev``) or ``test``.
 
     Raises:
-        ValueError: another name.
+        SignDataError: another name.
     """
     name = "validation" if split == "dev" else split
     if name not in SPLITS:
-        raise ValueError(f"expected a split among {', '.join(SPLITS)}, found {split!r}; name one of these")
+        raise SignDataError(f"expected a split among {', '.join(SPLITS)}, found {split!r}; name one of these")
     return name
 
 
