@@ -366,3 +366,18 @@ def test_real_hands_are_found_in_their_slots_and_restored_when_swapped(shared_da
     restored, _ = assign_hands(*swapped_hands(points, confidence), "holistic_75")
     np.testing.assert_array_equal(kept, points)
     np.testing.assert_array_equal(restored, points)
+
+
+def test_the_documentation_lists_every_layout_as_it_is(repository):
+    rows = [
+        line.split("|")[1:5]
+        for line in (repository / "docs/poses.md").read_text().splitlines()
+        if line.startswith("| `")
+    ]
+    table = {
+        name.strip(" `"): (points.strip(), axes.strip(), text.strip())
+        for name, points, axes, text in rows[: len(LAYOUTS)]
+    }
+    assert table == {
+        layout.name: (str(layout.num_points), str(layout.num_axes), layout.description) for layout in LAYOUTS.values()
+    }

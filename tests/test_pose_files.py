@@ -32,7 +32,7 @@ def header_bytes(version: float, components=(HAND,), form: str = "XYC", size=(64
 def clip_of(layout: str, frames: int = 5, axes: int = 3, seed: int = 0) -> PoseClip:
     rng = np.random.default_rng(seed)
     points = rng.uniform(0, 500, (frames, get_layout(layout).num_points, axes)).astype(np.float32)
-    confidence = rng.choice(np.float32([0, 0.5, 1]), points.shape[:2])
+    confidence = rng.choice(np.array([0, 0.5, 1], np.float32), points.shape[:2])
     points[confidence == 0] = np.nan
     return PoseClip(points, confidence, layout, 25.0, 500, 400)
 
