@@ -48,8 +48,9 @@ CARD = {
     "language": "en",
     "sign_language": "none: a made-up language with a lexicon after ASL",
     "data": "Clips of the synthetic signer (`slt_hf/synthesis`), made while training ran: sentences of its grammar, "
-    "random signs, random fingerspelled letters; two fifths of the clips with noise. No recording of a person went "
-    "in. Made by `scripts/train_bundled_checkpoint.py`. Test sentences, their names and their signers are not in training.",
+    "random signs, random fingerspelled letters; two fifths of the clips with noise. No recording of a person is among "
+    "them. Test sentences, their names and their signers are not in training. Made by "
+    "`scripts/train_bundled_checkpoint.py`.",
     "limits": [
         "It does not understand people. Real signing is more varied than anything it has seen.",
         "It knows the 200 signs of the lexicon, fingerspelling with the letters a to z, and the grammar of `slt_hf`.",
@@ -84,18 +85,16 @@ def build(seed: int) -> tuple[SignToTextForConditionalGeneration, PoseProcessor]
         decoder_start_token_id=tokenizer.pad_token_id,
         **TEXT_MODEL,
     )
+    encoder = PoseEncoderConfig(chunk_frames=16)  # so that a live translator can feed it frame by frame
     config = SignToTextConfig(
-        encoder_config=PoseEncoderConfig(
-            chunk_frames=16
-        ).to_dict(),  # so that a live translator can be fed frame by frame
+        encoder_config=encoder.to_dict(),
         text_config=text.to_dict(),
         text_encoder="skip",
         ctc_vocab_size=1 + len(all_targets()),
     )
     provenance = {"extractor": "slt_hf synthetic signer", "version": "1"}
-    return SignToTextForConditionalGeneration(config), PoseProcessor(
-        PoseFeatureExtractor(provenance=provenance), tokenizer
-    )
+    extractor = PoseFeatureExtractor(signing_hand="right", provenance=provenance)
+    return SignToTextForConditionalGeneration(config), PoseProcessor(extractor, tokenizer)
 
 
 def collate(examples: list[Example], processor: PoseProcessor, rng: np.random.Generator) -> dict[str, torch.Tensor]:
