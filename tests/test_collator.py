@@ -103,3 +103,23 @@ def test_model_trains_on_a_batch_from_shards(processor, tmp_path):
     loss = model(**SignCollator(processor, augmentation=jitter)(rows)).loss
     loss.backward()
     assert torch.isfinite(loss)
+
+
+def test_decoding_only_the_model_s_landmarks_changes_no_input(processor):
+    from slt_hf.data.collator import clip_of
+    from slt_hf.data.storage import decode_clip
+    from slt_hf.synthesis import make_sample
+
+    row = encode_clip(make_sample(3, noisy=True).clip)
+    few, all_of_them = clip_of(row, "signing_85"), decode_clip(row)
+    assert few.layout == "signing_85" and all_of_them.layout == "holistic_543"
+    few_values, all_values = (processor(poses=clip, return_tensors="pt")["pose_values"] for clip in (few, all_of_them))
+    assert torch.equal(few_values, all_values)
+
+
+def test_clip_without_shoulders_is_decoded_whole():
+    from slt_hf.data.collator import clip_of
+
+    clip = make_clip(20)
+    clip.points[:, 11], clip.confidence[:, 11] = np.nan, 0
+    assert clip_of(encode_clip(clip), "signing_85").layout == "holistic_75"

@@ -10,7 +10,14 @@ import numpy as np
 
 from slt_hf.data.storage import decode_clip
 from slt_hf.errors import ManifestError
+from slt_hf.processing.landmarks import get_layout
 from slt_hf.processing.pose_files import PoseClip
+
+# What sizes and hands go by, besides the model's own landmarks
+NORMALISED_BY = {
+    *("left_shoulder", "right_shoulder", "left_wrist", "right_wrist"),
+    *("left_hand_wrist", "right_hand_wrist", "left_hand_middle_mcp", "right_hand_middle_mcp"),
+}
 
 Augmentation = Callable[[PoseClip, np.random.Generator], PoseClip]
 
@@ -65,7 +72,8 @@ class SignCollator:
 
     def clips(self, rows: Sequence[Mapping[str, Any]]) -> list[PoseClip]:
         """The rows' clips, augmented."""
-        return [self._augmented(clip_of(row), row, place) for place, row in enumerate(rows)]
+        layout = getattr(self.processor, "feature_extractor", self.processor).layout
+        return [self._augmented(clip_of(row, layout), row, place) for place, row in enumerate(rows)]
 
     def _augmented(self, clip: PoseClip, row: Mapping[str, Any], place: int) -> PoseClip:
         if self.augmentation is None:
@@ -89,8 +97,12 @@ class SignCollator:
         return torch.tensor([self.label_ids[label] for label in labels])
 
 
-def clip_of(row: Mapping[str, Any]) -> PoseClip:
+def clip_of(row: Mapping[str, Any], layout: str | None = None) -> PoseClip:
     """The clip a row holds or names.
+
+    Args:
+        row: of shards, of a manifest, or with a `clip`.
+        layout: that the model reads: of a shard row only its landmarks are decoded, where that changes nothing.
 
     Raises:
         ManifestError: if it has none.
@@ -100,7 +112,7 @@ def clip_of(row: Mapping[str, Any]) -> PoseClip:
         return row["clip"]
     pose = row.get("pose")
     if pose is not None and not isinstance(pose, str):
-        return decode_clip(row)
+        return _decode_for(row, layout)
     if pose is None:
         raise ManifestError(
             f"row {row.get('id')}: expected poses, found none{' but a video' if row.get('video') else ''}; "
@@ -110,6 +122,16 @@ def clip_of(row: Mapping[str, Any]) -> PoseClip:
 
     times = {"start_ms": row.get("start_ms"), "end_ms": row.get("end_ms")}
     return read_clip(pose, layout=row.get("layout"), fps=row.get("fps"), **times)
+
+
+def _decode_for(row: Mapping[str, Any], layout: str | None) -> PoseClip:
+    """The clip with no more landmarks than the model and its normalisation look at."""
+    if layout is None or not NORMALISED_BY <= set(get_layout(layout).points):
+        return decode_clip(row)
+    clip = decode_clip(row, layout)
+    shoulders = [get_layout(layout).points.index(name) for name in ("left_shoulder", "right_shoulder")]
+    seen = (clip.confidence[:, shoulders] > 0).all(-1).any()
+    return clip if seen else decode_clip(row)  # without shoulders, sizes may be taken from all points there are
 
 
 def as_mapping(row: Any) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from slt_hf.errors import ClipError, PreparationError
+from slt_hf.processing.landmarks import convert
 from slt_hf.processing.pose_files import PoseClip
 
 # T frames, V landmarks, C coordinates
@@ -100,22 +101,40 @@ def decode_points(row: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     return points, np.frombuffer(row["confidence"], "<f2").reshape(shape[:2])
 
 
-def decode_clip(row: Mapping[str, Any]) -> PoseClip:
-    """The clip that `encode_clip` stored, as float32 in its original unit."""
+def decode_clip(row: Mapping[str, Any], layout: str | None = None) -> PoseClip:
+    """The clip that `encode_clip` stored, as float32 in its original unit.
+
+    Args:
+        row: of the shards.
+        layout: decode only the landmarks of this layout; None decodes all. Much the same as converting afterwards,
+            and several times faster where the stored layout is large.
+    """
     unit, confidence = decode_points(row)
-    points = unit.astype(np.float32)
-    points *= np.asarray(row["scale"], np.float32)
-    points += np.asarray(row["offset"], np.float32)
+    if layout is not None and layout != row["layout"]:
+        unit, confidence = convert(unit, confidence, row["layout"], layout)
+    frames, landmarks, _ = unit.shape
+    points = to_float32(unit)
+    flat = points.reshape(frames, -1)  # a long last axis: numpy is four times slower over one of two or three values
+    flat *= np.tile(np.asarray(row["scale"], np.float32), landmarks)
+    flat += np.tile(np.asarray(row["offset"], np.float32), landmarks)
     return PoseClip(
         points=points,
-        confidence=confidence.astype(np.float32),
-        layout=row["layout"],
+        confidence=to_float32(confidence),
+        layout=layout or row["layout"],
         fps=float(row["fps"]),
         width=row.get("width"),
         height=row.get("height"),
         num_people=row.get("num_people") or 1,
         source=row.get("source"),
     )
+
+
+def to_float32(values: np.ndarray) -> np.ndarray:
+    """float16 as float32 by table, which is twice as fast as numpy's conversion and exact, NaN included."""
+    return _FLOAT32_OF_FLOAT16.take(values.view(np.uint16))
+
+
+_FLOAT32_OF_FLOAT16 = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
 class _Chunk(NamedTuple):
