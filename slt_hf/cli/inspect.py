@@ -18,10 +18,15 @@ def inspect(
 ) -> None:
     """Counts, lengths, frame rates, missing hands and glosses of a dataset, by split, as a table and a PNG."""
     import sys
+    from importlib.util import find_spec
 
     from slt_hf.cli.output import bar, print_json
     from slt_hf.data.inspection import inspect_dataset, render_table, summary_rows
     from slt_hf.data.inspection_plot import draw_inspection
+    from slt_hf.errors import RecipeError
+
+    if find_spec("matplotlib") is None:
+        raise RecipeError("expected matplotlib for the figure, found none; pip install 'slt_hf[evaluate]'")
 
     def show(done: int, total: int) -> None:
         print(f"\r{bar(done, total)} clips", end="" if done < total else "\n", file=sys.stderr, flush=True)

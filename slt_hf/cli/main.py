@@ -12,11 +12,13 @@ from slt_hf.cli.env import env
 from slt_hf.cli.evaluate import evaluate
 from slt_hf.cli.extract import extract
 from slt_hf.cli.info import info
+from slt_hf.cli.inspect import inspect
 from slt_hf.cli.manifest import manifest
 from slt_hf.cli.prepare import prepare
 from slt_hf.cli.push import push
 from slt_hf.cli.push_dataset import push_dataset
 from slt_hf.cli.translate import translate
+from slt_hf.cli.view import view
 
 app = typer.Typer(
     name="slt-hf",
@@ -27,7 +29,11 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: rich alone would take longer to import than everything else here
 )
 
-for command in (demo, translate, evaluate, info, draw, push, env, manifest, prepare, extract, push_dataset):
+COMMANDS = (
+    demo, translate, evaluate, info, inspect, view, draw, push, env, manifest, prepare, extract,
+    push_dataset,
+)  # fmt: skip
+for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
 
 
