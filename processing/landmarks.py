@@ -260,6 +260,8 @@ def select(points: np.ndarray, confidence: np.ndarray, layout: str, name: str) -
     if sources is None:
         return None
     places = [names.index(source) for source in sources]
+    if len(places) == 1:
+        return points[:, places[0]], confidence[:, places[0]]
     return points[:, places].mean(axis=1), confidence[:, places].min(axis=1)
 
 

@@ -55,11 +55,12 @@ def _pair_frame(points: np.ndarray, confidence: np.ndarray, layout: str, names: 
     seen = detected(left, left_seen) & detected(right, right_seen)
     if not seen.any():
         return None
-    scale = float(np.median(np.hypot(*(left[seen] - right[seen]).T)))
+    left, right = left[seen], right[seen]
+    middle_x, middle_y = ((left + right) / 2).T
+    scale, x, y = np.median([np.hypot(*(left - right).T), middle_x, middle_y], axis=1)
     if scale < 1e-6:  # both at one place: written by a detector that saw neither
         return None
-    x, y = np.median((left[seen] + right[seen]) / 2, axis=0)
-    return SignerFrame((float(x), float(y)), scale, "shoulders")
+    return SignerFrame((float(x), float(y)), float(scale), "shoulders")
 
 
 def _hands_frame(points: np.ndarray, confidence: np.ndarray, layout: str) -> SignerFrame | None:
@@ -197,5 +198,6 @@ def normalize_as(
     if world:  # metres around the hips: a frame of their own
         own = _pair_frame(points, confidence, layout.name, ("world_left_shoulder", "world_right_shoulder"))
         normalized[:, world] = normalize(points[:, world], own) if own else np.nan
-    mask(normalized, confidence, within(normalized[..., :2], MAX_UNITS))
+    # Undetected points are masked already: only what lies too far is left to do, mostly nothing.
+    mask(normalized, confidence, within(normalized[..., :2], MAX_UNITS) | (confidence == 0))
     return normalized, confidence

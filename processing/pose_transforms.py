@@ -140,10 +140,8 @@ def prepare_clip(clip: PoseClip, settings: PoseSettings, frame: SignerFrame | No
 
 def _model_array(points: np.ndarray, confidence: np.ndarray, num_coordinates: int) -> np.ndarray:
     values = np.zeros((*confidence.shape, num_coordinates), dtype=np.float32)
-    undetected = ~(confidence > 0)
+    seen = confidence > 0
     for axis in range(min(points.shape[-1], num_coordinates - 1)):  # a 2D clip has z = 0
-        values[..., axis] = points[..., axis]
-    if undetected.any():
-        values[undetected] = 0
+        np.copyto(values[..., axis], points[..., axis], where=seen)
     values[..., -1] = confidence
     return values
