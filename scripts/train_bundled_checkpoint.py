@@ -63,6 +63,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for the checkpoint")
     parser.add_argument("--resume", type=Path, help="folder of a checkpoint to go on from")
+    parser.add_argument("--begin", type=float, default=0, help="share of the schedule that --resume has behind it")
     parser.add_argument("--minutes", type=float, default=25, help="of processor time for training")
     parser.add_argument("--mix", nargs="+", default=["sentence=0.75", "word=0.1", "signs=0.15"], help="source=weight")
     parser.add_argument("--frames", type=int, default=1800, help="of a batch, padding counted")
@@ -140,7 +141,7 @@ def train(model: nn.Module, processor: PoseProcessor, store: ExampleStore, optio
     store.take_in(at_least=200)
     started, told, sums = time.process_time(), time.process_time(), np.zeros(4)
     for step, examples in enumerate(store.batches(rng, options.frames)):
-        done = (time.process_time() - started) / (60 * options.minutes)
+        done = options.begin + (1 - options.begin) * (time.process_time() - started) / (60 * options.minutes)
         if done >= 1:
             break
         for group in optimizer.param_groups:

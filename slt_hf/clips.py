@@ -37,7 +37,7 @@ def load_clip(
     Raises:
         SignDataError: if it cannot be read or understood.
     """
-    from slt_hf.processing.feature_extraction_pose import to_clip
+    from slt_hf.processing.pose_inputs import to_clip
 
     if is_video(source):
         from slt_hf.poses.extraction import extract_pose

@@ -36,6 +36,12 @@ USES = [
 BASE = ("slt_hf", "numpy", "pose-format", "safetensors", "huggingface_hub", "tokenizers", "pillow", "typer")
 
 
+def remedy_for(module: str) -> str | None:
+    """How to install what a missing module belongs to; None if none of our uses needs it."""
+    name = module.split(".")[0].replace("_", "-")
+    return next((use.remedy for use in USES if name in use.distributions), None)
+
+
 def version_of(distribution: str) -> str | None:
     """The installed version, None where it is not installed."""
     try:
@@ -94,6 +100,9 @@ def total_memory() -> int:
 def describe_extraction() -> str:
     """Where the environment for pose extraction is, or what to do to get one."""
     from slt_hf.errors import PreparationError
+
+    if find_spec("av") is None:
+        return 'missing: pip install "slt_hf[data]"'
     from slt_hf.poses.mediapipe_extractor import find_extraction_python
 
     try:

@@ -18,7 +18,7 @@ LEVELS = [
     {"training", "serving"},
     {"cli", "scripts", "spaces"},
 ]
-UPWARDS = {("poses", "slt_hf.data.fetch")}  # a downloader that knows nothing of data sets; used where a model is fetched
+UPWARDS = {("poses", "slt_hf.data.fetch")}  # a downloader that knows nothing of data sets; here it fetches a model
 STRANGERS = [{"modeling", "processing"}, {"training", "serving"}]  # same level, and still not to know each other
 NUMPY_ONLY = {"landmarks", "pose_files", "pose_errors", "pose_transforms"}
 HUB_CODE = {"numpy", "torch", "transformers", "huggingface_hub"}  # what a fetched checkpoint may ask for
@@ -156,6 +156,29 @@ def test_help_loads_nothing_heavy():
         "import sys; from slt_hf.cli.main import app; print([m for m in ('torch','transformers') if m in sys.modules])"
     )
     assert python(code) == "[]"
+
+
+BASE_INSTALL = """
+import sys
+for name in ("torch", "transformers", "datasets", "pyarrow", "pandas", "av", "accelerate", "onnxruntime", "sacrebleu"):
+    sys.modules[name] = None
+from slt_hf.cli.main import app
+from slt_hf.processing.pose_files import write_pose
+from slt_hf.synthesis.synthesizer import synthesize
+write_pose(synthesize("My name is Nora."), "clip.pose")
+for command in ("info clip.pose", "draw clip.pose --output clip.png"):
+    app(command.split(), standalone_mode=False)
+sys.argv = ["slt-hf", "translate", "clip.pose"]
+from slt_hf.cli.main import main
+main()
+"""
+
+
+def test_base_install_signs_reads_draws_and_says_what_translating_needs(tmp_path: Path):
+    done = subprocess.run([sys.executable, "-c", BASE_INSTALL], cwd=tmp_path, capture_output=True, text=True)
+    assert (tmp_path / "clip.png").stat().st_size > 1000
+    assert "holistic_543" in done.stdout
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].endswith('pip install "slt_hf[torch]"')
 
 
 def test_public_names_are_pinned():

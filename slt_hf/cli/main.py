@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -38,14 +39,25 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Run the command line; an error of ours becomes one line on stderr and exit code 2."""
+    """Run the command line; an error of ours, or a missing package, is one line on stderr and exit code 2."""
     from slt_hf.errors import SignDataError
 
     try:
         app()
     except SignDataError as error:
-        print(f"slt-hf: error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        fail(" ".join(str(error).split()))
+    except ModuleNotFoundError as error:
+        from slt_hf.environment import remedy_for
+
+        remedy = remedy_for(error.name or "")
+        if remedy is None:
+            raise
+        fail(f"this needs {error.name}, which is not installed here; {remedy}")
+
+
+def fail(message: str) -> NoReturn:
+    print(f"slt-hf: error: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":
