@@ -1,4 +1,4 @@
-"""Hands by themselves: which one signs, how deep they are, and the same hand seen or built a little differently. numpy only.
+"""Hands by themselves: which one signs, how deep they are, the same hand seen or built a little differently.
 
 Signers and cameras differ in what means nothing (handedness, depth units, finger lengths, the wrist's turn); the first
 two are taken out of every clip, the others are varied in training.
@@ -82,7 +82,7 @@ def depth_scale(local: np.ndarray) -> np.float32:
 
 
 def vary_hands(points: np.ndarray, layout: str, rng: np.random.Generator, sizes: Mapping[str, float]) -> np.ndarray:
-    """Both hands as another person's: longer or shorter bones, fingers bent otherwise, the wrist turned. Fixed over a clip.
+    """Both hands as another person's: other bone lengths, fingers bent otherwise, the wrist turned. Fixed over a clip.
 
     Args:
         points: (T, V, 3), z growing away from the camera; changed in place where a hand is seen.

@@ -42,7 +42,7 @@ class PoseSettings:
     assign_hands: bool = True
     """Put each hand into the slot of the nearest body wrist, instead of trusting the detector's left and right"""
     signing_hand: str | None = None
-    """"right": a clip whose signing hand is the left one is mirrored, so that either hand means the same; None leaves it"""
+    """"right": a clip signed with the left hand is mirrored, so that either hand means the same; None leaves it"""
     depth: str = "given"
     """With 4 coordinates: "given" keeps the extractor's z; "hands" takes z from each wrist, on the scale of x and y"""
     max_gap_ms: float = 0.0
