@@ -30,6 +30,7 @@ THUMB_BONES = np.array([0.044, 0.033, 0.028])
 SWIVELS_DEG = np.arange(-90.0, 31.0, 10.0)  # candidate elbow positions on the circle around shoulder-wrist
 PREFERRED_SWIVEL_DEG = -5.0  # elbow down and a little out
 WRIST_BEND_FREE_DEG = 55.0  # a wrist bends this far without effort
+WRIST_BEND_MAX_DEG = 80.0
 REACH = 0.99  # share of the arm's length that is ever used: elbows do not lock
 
 
@@ -179,6 +180,18 @@ def choose_swivel(
     # a soft choice: neighbouring poses get neighbouring swivels
     weight = np.exp(-4 * (cost - cost.min(axis=0)))
     return np.sum(weight * swivels, axis=0) / np.sum(weight, axis=0)
+
+
+def relax_wrist(rotations: np.ndarray, wrist: np.ndarray, swivel_deg: np.ndarray, arm: ArmProportions) -> np.ndarray:
+    """Rotations (..., 4) turned towards the forearm where the wrist would bend further than wrists do."""
+    elbow = place_elbow(np.broadcast_to(arm.shoulder, wrist.shape), wrist, swivel_deg, arm)
+    forearm = (wrist - elbow) / arm.forearm
+    fingers = matrix_from_quaternion(rotations)[..., 1]
+    bend = np.degrees(np.arccos(np.clip(np.sum(forearm * fingers, axis=-1), -1, 1)))[..., None]
+    axis = np.cross(fingers, forearm)
+    axis = axis / np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), 1e-9)
+    back = quaternion_from_rotation_vector(axis * np.maximum(bend - WRIST_BEND_MAX_DEG, 0))
+    return quaternion_multiply(back, rotations)
 
 
 def minimum_jerk(u: np.ndarray) -> np.ndarray:

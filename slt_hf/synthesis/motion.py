@@ -22,7 +22,9 @@ from slt_hf.synthesis.kinematics import (
     place_elbow,
     quaternion_from_rotation_vector,
     quaternion_multiply,
+    relax_wrist,
 )
+from slt_hf.synthesis.phonology import Score
 from slt_hf.synthesis.places import FIRST_BASE_PLACE
 from slt_hf.synthesis.signer import Signer
 
@@ -103,36 +105,38 @@ def _keyframes(sentence: Sentence, signer: Signer, body: Body, rng: np.random.Ge
     straight = (table[score.shapes] < OPENABLE_DEG) & _FLEXIONS
     angles = angles + np.where(straight, signer.open_fingers_deg, 0.0)
     jitter = score.offsets + spread[..., 3:6] * signer.precision_cm / 100
-    matrices = matrix_from_quaternion(rotations)
-    reach = np.einsum("khij,khj->khi", matrices, body.contacts[score.shapes, score.contacts])
-    other = _wrists(score.places[:, 1], jitter[:, 1], reach[:, 1], body)
-    # where the dominant hand goes to the other hand, the place is a point of it, seen from the other side
-    base = np.clip(score.places[:, 0] - FIRST_BASE_PLACE, 0, None)
-    base_point = other + np.einsum("kij,kj->ki", matrices[:, 1], body.contacts[score.shapes[:, 1], base])
-    on_base = score.places[:, 0] >= FIRST_BASE_PLACE
-    free = _wrists(score.places[:, 0], jitter[:, 0], reach[:, 0], body)
-    dominant = np.where(on_base[:, None], limit_reach(base_point * FLIP_X + jitter[:, 0] - reach[:, 0], body.arm), free)
-    wrists = np.stack([dominant, other], axis=1)
-    swivels = choose_swivel(wrists, matrices[..., 1], body.arm, signer.elbow_out_deg)
+    wrists, swivels = _reach(score, rotations, jitter, body, signer)
+    rotations = relax_wrist(rotations, wrists, swivels, body.arm)
+    wrists, swivels = _reach(score, rotations, jitter, body, signer)
     signs = np.sign(np.sum(rotations[1:] * rotations[:-1], axis=-1) + 1e-12)
     rotations[1:] *= np.cumprod(signs, axis=0)[..., None]
     return _Keyframes(wrists, rotations, angles, swivels)
 
 
+def _reach(
+    score: Score, rotations: np.ndarray, offsets: np.ndarray, body: Body, signer: Signer
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wrists (K, 2, 3) that bring each contact point to its place, and the elbows' swivels (K, 2)."""
+    matrices = matrix_from_quaternion(rotations)
+    hand = np.einsum("khij,khj->khi", matrices, body.contacts[score.shapes, score.contacts])
+    places = body.places[np.minimum(score.places, len(body.places) - 1)]
+    wrists = limit_reach(places + offsets - hand, body.arm)
+    # where the dominant hand goes to the other hand, the place is a point of it, seen from the other side
+    base = np.clip(score.places[:, 0] - FIRST_BASE_PLACE, 0, None)
+    point = wrists[:, 1] + np.einsum("kij,kj->ki", matrices[:, 1], body.contacts[score.shapes[:, 1], base])
+    on_base = limit_reach(point * FLIP_X + offsets[:, 0] - hand[:, 0], body.arm)
+    wrists[:, 0] = np.where((score.places[:, 0] >= FIRST_BASE_PLACE)[:, None], on_base, wrists[:, 0])
+    return wrists, choose_swivel(wrists, matrices[..., 1], body.arm, signer.elbow_out_deg)
+
+
 _FLEXIONS = np.array([i < 16 and i % 4 != 1 for i in range(21)])
 
 
-def _same_target(score) -> np.ndarray:
+def _same_target(score: Score) -> np.ndarray:
     """(K - 1, 2): the hand's target is the one of the keyframe before."""
     same = (np.diff(score.places, axis=0) == 0) & (np.diff(score.shapes, axis=0) == 0)
     still = (np.diff(score.offsets, axis=0) == 0).all(axis=-1) & (np.diff(score.rotations, axis=0) == 0).all(axis=-1)
     return same & still
-
-
-def _wrists(places: np.ndarray, offsets: np.ndarray, reach: np.ndarray, body: Body) -> np.ndarray:
-    """Wrists (K, 3) that bring the contact point to the place."""
-    where = body.places[np.minimum(places, len(body.places) - 1)]
-    return limit_reach(where + offsets - reach, body.arm)
 
 
 def _durations(sentence: Sentence, signer: Signer, keyframes: _Keyframes, rng: np.random.Generator) -> np.ndarray:
