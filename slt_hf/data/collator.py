@@ -26,9 +26,9 @@ class SignCollator:
     """Turns a list of rows into one batch by calling the processor that use calls too, so the two cannot drift apart.
 
     A row is a shard row (`ShardDataset`, or plain `datasets`), a `Sample` or a dictionary of its fields with a `pose`
-    path, or a dictionary with a `clip`. Augmentation is drawn from (seed, epoch, index), both from the row: the same
-    whatever the batch, the worker or the resume. Labels are the raw text through the processor's tokenizer, or
-    `label_ids[row[label_column]]` for classification.
+    path, a dictionary with a `clip`, or a row of `ReadyInputs`. Augmentation is drawn from (seed, epoch, index), both
+    from the row: the same whatever the batch, the worker or the resume. Labels are the raw text through the
+    processor's tokenizer, or `label_ids[row[label_column]]` for classification.
 
     Args:
         processor: a `PoseProcessor`, or a `PoseFeatureExtractor` where there is no text.
@@ -60,15 +60,29 @@ class SignCollator:
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
         """The batch: `pose_values` (B, T, V, C), `attention_mask` (B, T) and `labels` (B, L) or (B,)."""
         rows = [as_mapping(row) for row in rows]
-        clips = self.clips(rows)
-        if self.text_column is None:
-            batch = self.processor(poses=clips, return_tensors="pt")
+        texts = None if self.text_column is None else [filled(row, self.text_column) for row in rows]
+        if "pose_values" in rows[0]:
+            batch = self._ready(rows, texts)
+        elif texts is None:
+            batch = self.processor(poses=self.clips(rows), return_tensors="pt")
         else:
-            texts = [filled(row, self.text_column) for row in rows]
-            batch = self.processor(poses=clips, text=texts, return_tensors="pt")
+            batch = self.processor(poses=self.clips(rows), text=texts, return_tensors="pt")
         if self.label_column is not None:
             batch["labels"] = self._class_labels(rows)
         return dict(batch)
+
+    def _ready(self, rows: Sequence[Mapping[str, Any]], texts: list[str] | None) -> dict[str, Any]:
+        """Pad inputs that the processor has made before (`ReadyInputs`)."""
+        import torch
+
+        if self.augmentation is not None:
+            raise ManifestError("expected clips to augment, found finished inputs; train from the shards themselves")
+        arrays = [torch.from_numpy(row["pose_values"]) for row in rows]
+        lengths = torch.tensor([len(array) for array in arrays])
+        batch = {} if texts is None else dict(self.processor(text=texts, return_tensors="pt"))
+        batch["pose_values"] = torch.nn.utils.rnn.pad_sequence(arrays, batch_first=True)
+        batch["attention_mask"] = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+        return batch
 
     def clips(self, rows: Sequence[Mapping[str, Any]]) -> list[PoseClip]:
         """The rows' clips, augmented."""
@@ -143,7 +157,5 @@ def as_mapping(row: Any) -> Mapping[str, Any]:
 def filled(row: Mapping[str, Any], column: str) -> Any:
     value = row.get(column)
     if value is None:
-        raise ManifestError(
-            f"row {row.get('id')}: expected {column}, found none; fill it or leave the row out"
-        )
+        raise ManifestError(f"row {row.get('id')}: expected {column}, found none; fill it or leave the row out")
     return value
