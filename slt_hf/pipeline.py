@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -83,22 +83,25 @@ class Preparer:
     def __init__(self, processor: Any):
         self.processor = processor
 
-    def __call__(self, clips: Any, batch_size: int, **how: Any) -> Iterator[Prepared]:
+    def __call__(
+        self, clips: Any, batch_size: int, languages: Mapping[str, str | None] | None = None, **how: Any
+    ) -> Iterator[Prepared]:
         """Batches in the order of the clips.
 
         Args:
             clips: one clip or a list: path, bytes, PoseClip, pose-format Pose, or array with `layout=` and `fps=`.
+            languages: `language` and `sign_language` for the processor, of all clips.
             how: layout, fps, start_ms, end_ms.
         """
         clips = clips if is_list_of_clips(clips) else [clips]
         for start in range(0, len(clips), batch_size):
-            yield self._prepare(clips[start : start + batch_size], **how)
+            yield self._prepare(clips[start : start + batch_size], languages or {}, **how)
 
-    def _prepare(self, clips: Sequence[Any], **how: Any) -> Prepared:
+    def _prepare(self, clips: Sequence[Any], languages: Mapping[str, str | None], **how: Any) -> Prepared:
         started = time.perf_counter()
         read = [self._read(clip, **how) for clip in clips]
         read_at = time.perf_counter()
-        inputs = self.processor(poses=read, return_tensors="pt")
+        inputs = self.processor(poses=read, return_tensors="pt", **languages)
         timings = {"read": 1000 * (read_at - started), "process": 1000 * (time.perf_counter() - read_at)}
         return Prepared(dict(inputs), {name: value / len(clips) for name, value in timings.items()}, len(clips))
 
@@ -156,6 +159,8 @@ class SignTranslator:
         fps: float | None = None,
         start_ms: float | None = None,
         end_ms: float | None = None,
+        language: str | None = None,
+        sign_language: str | None = None,
         batch_size: int = 8,
         **options: Any,
     ) -> Translation | list[Translation]:
@@ -165,6 +170,7 @@ class SignTranslator:
             clips: path, bytes, PoseClip, pose-format Pose, or array (T, V, C) with `layout=` and `fps=`; or a list.
             layout, fps: of clips that do not say so themselves.
             start_ms, end_ms: part of each clip to translate.
+            language, sign_language: to write and signed in these, for checkpoints that were trained on several.
             batch_size: clips computed together.
             options: of the engine, such as num_beams, max_new_tokens, do_sample.
 
@@ -173,7 +179,10 @@ class SignTranslator:
         """
         prepare = Preparer(self.processor)
         found: list[Translation] = []
-        for batch in prepare(clips, batch_size, layout=layout, fps=fps, start_ms=start_ms, end_ms=end_ms):
+        named = {"language": language, "sign_language": sign_language}
+        languages = {name: value for name, value in named.items() if value is not None}
+        how = {"layout": layout, "fps": fps, "start_ms": start_ms, "end_ms": end_ms}
+        for batch in prepare(clips, batch_size, languages, **how):
             found += self._translate(batch, options)
         return found if is_list_of_clips(clips) else found[0]
 

@@ -193,3 +193,24 @@ def test_the_script_takes_a_settings_file_and_refuses_unknown_ones(
     settings.write_text("hypothesis: x\n")
     with pytest.raises(RecipeError, match="hypotheses"):
         main()
+
+
+def test_each_row_is_written_in_its_own_language(tiny_checkpoint: Path, manifest: Path):
+    from tiny_checkpoints import tiny_tokenizer
+
+    from slt_hf.processing.feature_extraction_pose import PoseFeatureExtractor
+    from slt_hf.processing.processing_pose import PoseProcessor
+
+    codes = {"deu": "▁word7", "eng": "▁word9"}
+    PoseProcessor(PoseFeatureExtractor(), tiny_tokenizer(), language_codes=codes).save_pretrained(tiny_checkpoint)
+    poses = [str(manifest.parent / f"{number}.pose") for number in range(4)]
+    rows = [{"pose": pose, "language": ("deu", "eng")[place % 2]} for place, pose in enumerate(poses)]
+    found = predict(load_checkpoint(str(tiny_checkpoint), device="cpu", max_new_tokens=4), rows)
+    assert [output.text.split()[0] for _, output in found] == ["word7", "word9", "word7", "word9"]
+
+
+def test_the_synthetic_signer_is_a_data_set(tiny_checkpoint: Path):
+    report = run_evaluation(EvaluationArguments(checkpoint=str(tiny_checkpoint), data="synthetic", limit=2, samples=10))
+    assert report is not None and report["items"] == report["items"] | {"references": 2, "missing": 0}
+    rows = open_rows("synthetic", limit=2)
+    assert rows[1]["text"] == open_rows("synthetic", limit=2)[1]["text"] != rows[0]["text"]

@@ -33,7 +33,7 @@ def open_rows(
     """
     wanted = split_name(split) if split is not None else None
     if data == SYNTHETIC:
-        return synthetic_rows(wanted or "test", limit or SYNTHETIC_SENTENCES)
+        return SyntheticRows(wanted or "test", limit or SYNTHETIC_SENTENCES)
     rows = (
         _from_file(data, wanted)
         if Path(data).exists() or Path(data).suffix in ENDINGS
@@ -75,8 +75,18 @@ def _from_hub(name: str, split: str | None, config: str | None) -> Sequence[Mapp
     return datasets.concatenate_datasets([datasets.load_dataset(name, config, split=own) for own in wanted])
 
 
-def synthetic_rows(split: str, size: int) -> list[dict[str, Any]]:
-    """The same sentences every time, of signers and sentences that training never sees."""
-    from slt_hf.synthesis import synthetic_sample
+class SyntheticRows(Sequence[Mapping[str, Any]]):
+    """The first sentences of a split of the synthetic signer: the same every time, made when they are asked for."""
 
-    return [{"id": f"synthetic-{number}", **synthetic_sample(split, (0, 0, number))} for number in range(size)]
+    def __init__(self, split: str, size: int) -> None:
+        self.split, self.size = split, size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, place: Any) -> Any:
+        from slt_hf.synthesis import synthetic_sample
+
+        if not 0 <= place < self.size:
+            raise IndexError(place)
+        return synthetic_sample(self.split, (0, 0, place))

@@ -10,7 +10,7 @@ from typing import Any
 
 from slt_hf.errors import EvaluationError
 from slt_hf.evaluation.bootstrap import SAMPLES, SEED
-from slt_hf.evaluation.checkpoint import Checkpoint, Output, as_predictions, load_checkpoint, predict
+from slt_hf.evaluation.checkpoint import CLIP_COLUMNS, Checkpoint, Output, as_predictions, load_checkpoint, predict
 from slt_hf.evaluation.integrity import RoundTrip, load_tokenizer, wrap
 from slt_hf.evaluation.predictions import Predictions, read_predictions, read_rows
 from slt_hf.evaluation.report import evaluate_predictions, rounded, write_json
@@ -196,11 +196,16 @@ def from_checkpoint(
         disturbed[condition] = share_out(state, checkpoint, rows, arguments, condition)
     if state is not None and not state.is_main_process:
         return None
-    whole = [dict(rows[place]) for place in range(len(rows))]
+    whole = [told(rows[place]) for place in range(len(rows))]
     predictions = as_predictions(whole, outputs, checkpoint.classifies, arguments.reference_column)
     robustness = robustness_scores(predictions, disturbed, arguments) if disturbed else None
     tokenizer = None if checkpoint.classifies else wrap(checkpoint.model.processor.tokenizer)
     return predictions, robustness, tokenizer
+
+
+def told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says, without the clip it shows."""
+    return {name: value for name, value in row.items() if name not in CLIP_COLUMNS}
 
 
 def process_state() -> Any:
