@@ -131,7 +131,8 @@ def recognise(components: tuple[Component, ...]) -> tuple[LandmarkLayout, tuple[
 
 
 def _unknown_message(components: Sequence[Component], names: Sequence[str | None]) -> str:
-    listing = ", ".join(f"{name[:40]}:{len(points)}" for name, points in components[:8]) or "no components"
+    shown = [(name[:40].encode("unicode_escape").decode(), len(points)) for name, points in components[:8]]
+    listing = ", ".join(f"{name}:{count}" for name, count in shown) or "no components"
     unknown = [
         point
         for point, name in zip((p for _, points in components for p in points), names, strict=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from .hand_geometry import vary_hands
 from .landmarks import get_layout
-from .pose_clip import MAX_FPS, PoseClip
+from .pose_clip import MAX_FPS, MIN_FPS, PoseClip
 from .pose_normalization import SignerFrame, measure_frame
 
 # T frames, V landmarks, C coordinates
@@ -82,7 +82,7 @@ def augment_clip(clip: PoseClip, rng: np.random.Generator, settings: Augmentatio
     points[~(confidence > 0)] = np.nan
     tempo = np.exp(np.clip(rng.normal(0, settings.tempo), -np.log(MAX_TEMPO), np.log(MAX_TEMPO)))
     # A faster signer is the same frames at a higher rate: the processor resamples once, to the model's rate.
-    fps = min(float(clip.fps * tempo), MAX_FPS) if settings.tempo else clip.fps
+    fps = float(np.clip(clip.fps * tempo, MIN_FPS, MAX_FPS)) if settings.tempo else clip.fps
     return dataclasses.replace(clip, points=points, confidence=confidence, fps=fps)
 
 

@@ -12,7 +12,7 @@ from .pose_errors import ClipError
 
 # T frames, P people, V landmarks, C coordinates
 
-MAX_FPS = 1000.0  # no camera of ours is faster; a rate beyond this is damage
+MIN_FPS, MAX_FPS = 1.0, 1000.0  # slower shows no signing, and no camera is faster: a rate beyond is damage
 MAX_COORDINATE = 1e5  # larger than any image side a .pose header can state (65535): beyond it a value is damage
 
 
@@ -88,21 +88,26 @@ def check_fps(fps: float, name: str) -> float:
     Raises:
         ClipError: for zero, negative, absurd or non-finite rates.
     """
-    if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
+    if not MIN_FPS <= fps <= MAX_FPS:  # NaN compares false
         raise ClipError(
-            f"{name}: expected a frame rate above 0 and up to {MAX_FPS:g} fps, found {fps:g}; pass fps= with the true "
-            "rate"
+            f"{name}: expected a frame rate from {MIN_FPS:g} to {MAX_FPS:g} fps, found {fps:g}; "
+            "pass fps= with the true rate"
         )
     return float(fps)
 
 
+def all_axes(values: np.ndarray) -> np.ndarray:
+    """`values.all(axis=-1)` for booleans (..., C), axis by axis: numpy is slow to reduce a last axis of 2 or 3."""
+    result = values[..., 0].copy()
+    for axis in range(1, values.shape[-1]):
+        result &= values[..., axis]
+    return result
+
+
 def within(points: np.ndarray, limit: float) -> np.ndarray:
-    """Points whose every coordinate is smaller than `limit`; axis by axis, since reducing a short axis is slow."""
+    """Points (..., C) whose every coordinate is a number smaller than `limit`, either way."""
     with np.errstate(invalid="ignore"):
-        good = np.abs(points[..., 0]) < limit
-        for axis in range(1, points.shape[-1]):
-            good &= np.abs(points[..., axis]) < limit
-    return good
+        return all_axes(np.abs(points) < limit)
 
 
 def clean(points: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

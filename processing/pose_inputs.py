@@ -10,7 +10,7 @@ import numpy as np
 
 from .landmark_headers import recognise
 from .landmarks import get_layout, layout_for
-from .pose_clip import PoseClip, check_fps, choose_person, frame_range
+from .pose_clip import MAX_COORDINATE, PoseClip, all_axes, check_fps, choose_person, frame_range, within
 from .pose_errors import ClipError, LandmarkError, PoseFileError
 from .pose_files import read_pose, spread
 
@@ -56,10 +56,9 @@ def clip_from_array(values: Any, layout: str | None, fps: float | None) -> PoseC
         points, confidence = array[..., :-1], array[..., -1]
     else:
         points = array
-        with np.errstate(invalid="ignore"):
-            confidence = ((points != 0).any(axis=-1) & np.isfinite(points).all(axis=-1)).astype(np.float32)
+        confidence = (within(points, MAX_COORDINATE) & ~all_axes(points == 0)).astype(np.float32)
     if mask is not None:
-        confidence = np.where(mask.any(axis=-1), np.float32(0), confidence)
+        confidence = np.where(all_axes(~mask), confidence, np.float32(0))
     return PoseClip(points, confidence, layout, check_fps(fps, "array"))
 
 
@@ -72,7 +71,7 @@ def clip_from_pose(pose: Any, fps: float | None = None) -> PoseClip:
     body = pose.body
     masked = body.data if isinstance(body.data, np.ndarray) else body.data.tensor  # a torch or tensorflow body
     layout, places = recognise(tuple((part.name, tuple(part.points)) for part in pose.header.components))
-    mask = np.ma.getmaskarray(masked).any(axis=-1) if isinstance(masked, np.ndarray) else False
+    mask = ~all_axes(~np.ma.getmaskarray(masked)) if isinstance(masked, np.ndarray) else False
     data = np.asarray(np.ma.getdata(masked), dtype=np.float32)
     confidence = np.where(mask, np.float32(0), np.asarray(body.confidence, dtype=np.float32))
     if data.shape[1] == 0:

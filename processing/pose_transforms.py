@@ -86,9 +86,8 @@ def _check_clip(clip: PoseClip, settings: PoseSettings) -> None:
     if shared == 0 or (not has_hands and any(part.endswith("_hand") for part in target.parts)):
         raise LandmarkError(
             f"{clip.name}: the model reads layout {target.name} with {target.num_points} landmarks, and layout "
-            f"{source.name} gives "
-            f"{shared} of them{'' if has_hands else ' and no hands'}; extract poses with hands, or use a checkpoint "
-            f"for {source.name}"
+            f"{source.name} gives {shared} of them{'' if has_hands else ' and no hands'}; "
+            f"extract poses with hands, or use a checkpoint for {source.name}"
         )
 
 
@@ -117,15 +116,14 @@ def prepare_clip(clip: PoseClip, settings: PoseSettings, frame: SignerFrame | No
     if not confidence.any():
         raise ClipError(
             f"{clip.name}: expected a person, found none of the landmarks of {settings.layout} in any of "
-            f"{clip.num_frames} frames; "
-            "check the clip and its extractor"
+            f"{clip.num_frames} frames; check the clip and its extractor"
         )
     points, confidence = normalize_as(clip, points, confidence, settings.layout, settings.normalization, frame)
     if settings.depth == "hands" and points.shape[-1] > 2:
         points = hand_depth(points, settings.layout)
     if settings.signing_hand and signs_with_left(points, confidence, settings.layout):
         points, confidence = mirrored(points, confidence, settings.layout)
-    points, confidence = fill_gaps(points, confidence, int(settings.max_gap_ms / 1000 * clip.fps))
+    points, confidence = fill_gaps(points, confidence, int(settings.max_gap_ms / 1000 * clip.fps + 1e-6))
     points, confidence = resample(points, confidence, clip.fps, settings.fps)
     if settings.max_frames is not None and len(points) > settings.max_frames:
         warnings.warn(

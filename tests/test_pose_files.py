@@ -216,7 +216,7 @@ def test_impossible_values_are_undetected():
     assert np.isfinite(clip.points[:, :2].reshape(-1, 2)[:2]).all() and np.isnan(clip.points[1:]).all()
 
 
-@pytest.mark.parametrize("fps", [0, -25, float("nan"), float("inf"), 1e9])
+@pytest.mark.parametrize("fps", [0, -25, 1e-6, 0.5, float("nan"), float("inf"), 1e9])
 def test_absurd_frame_rates_are_refused_unless_the_true_one_is_given(fps):
     content = header_bytes(0.2) + struct.pack("<fIH", fps, 1, 1) + np.ones(6, "<f4").tobytes()
     with pytest.raises(ClipError, match="fps="):

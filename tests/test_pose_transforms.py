@@ -14,6 +14,7 @@ from slt_hf.errors import ClipError, LandmarkError
 from slt_hf.processing.landmarks import get_layout
 from slt_hf.processing.pose_augmentation import AugmentationSettings, augment_clip, mirror_clip, turn_camera
 from slt_hf.processing.pose_files import PoseClip, PoseWarning, read_pose
+from slt_hf.processing.pose_inputs import to_clip
 from slt_hf.processing.pose_normalization import SignerFrame
 from slt_hf.processing.pose_transforms import PoseSettings, fill_gaps, prepare_clip, resample, signer_frame
 
@@ -432,13 +433,13 @@ def test_hidden_frames_and_parts_are_masked_and_never_everything():
     ).confidence.any()
 
 
-def test_a_turned_camera_brings_one_shoulder_nearer():
-    frame = SignerFrame((0.0, 0.0), 1.0, "shoulders")
-    points = np.float32([[[0.5, 0, 0], [-0.5, 0, 0], [0, 1, 0]]])
-    turned = turn_camera(points, 30, frame)
-    assert abs(turned[0, 0, 0]) < abs(turned[0, 1, 0]) < 0.5  # the image-right side went away
-    assert turned[0, 0, 2] > 0 > turned[0, 1, 2]
-    np.testing.assert_allclose(turn_camera(points, 0, frame), points, atol=1e-6)
+def test_a_turned_camera_takes_one_side_away():
+    x, y, z = np.float32([0.5, -0.5, 0]), np.float32([0, 0, 1]), np.zeros(3, np.float32)
+    turned, height, depth = turn_camera(x, y, z, 30)
+    assert 0 < turned[0] < -turned[1] < 0.5 and depth[0] > 0 > depth[1]
+    assert turned[2] == 0 and height[2] == 1
+    for before, after in zip((x, y, z), turn_camera(x, y, z, 0), strict=True):
+        np.testing.assert_allclose(after, before)
 
 
 def test_augmentation_leaves_the_world_in_metres():
@@ -456,13 +457,13 @@ def test_a_clip_without_a_person_is_not_augmented():
 # Cost
 
 
-def test_300_frames_of_543_points_take_under_5_ms():
-    clip = signer(frames=300, fps=30, layout="holistic_543", axes=3)
+def test_300_frames_of_543_points_take_under_5_ms_from_array_to_input():
+    array = signer(frames=300, fps=30, layout="holistic_543", axes=3).points
     best = np.inf
     for _ in range(20):
-        start = time.perf_counter()
-        prepare_clip(clip, PoseSettings())
-        best = min(best, time.perf_counter() - start)
+        start = time.thread_time()  # what other processes do does not count
+        prepare_clip(to_clip(array, "holistic_543", 30.0), PoseSettings())
+        best = min(best, time.thread_time() - start)
     assert best < 0.005
 
 
