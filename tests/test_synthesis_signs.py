@@ -52,7 +52,8 @@ def test_lexicon_has_many_signs_of_many_kinds() -> None:
     ("gloss", "tip", "where"),
     [
         ("MOTHER", THUMB_TIP, "chin"), ("FATHER", THUMB_TIP, "forehead"), ("I", INDEX_TIP, "chest"),
-        ("SEE", INDEX_TIP, "eye"), ("EAT", MIDDLE_TIP, "mouth"), ("THINK", INDEX_TIP, "temple"), ("DEAF", INDEX_TIP, "ear"),
+        ("SEE", INDEX_TIP, "eye"), ("EAT", MIDDLE_TIP, "mouth"), ("THINK", INDEX_TIP, "temple"),
+        ("DEAF", INDEX_TIP, "ear"),
         ("WATER", INDEX_TIP, "chin"), ("LIKE", MIDDLE_TIP, "chest"), ("COW", THUMB_TIP, "temple"),
     ],
 )  # fmt: skip
@@ -194,8 +195,18 @@ def test_negation_shakes_the_head_and_questions_raise_the_brows() -> None:
 
 def test_face_looks_like_a_face() -> None:
     clip = synthesize(["I"], signer=EXACT, layout="holistic_543")
-    face = {name: clip.points[0, HOLISTIC.points.index(f"face_mesh_{i}")] for name, i in
-            {"top": 10, "chin": 152, "right": 234, "left": 454, "nose": 1, "lip": 13, "low_lip": 14, "brow": 105, "eye": 159}.items()}  # fmt: skip
+    indices = {
+        "top": 10,
+        "chin": 152,
+        "right": 234,
+        "left": 454,
+        "nose": 1,
+        "lip": 13,
+        "low_lip": 14,
+        "brow": 105,
+        "eye": 159,
+    }
+    face = {name: clip.points[0, HOLISTIC.points.index(f"face_mesh_{index}")] for name, index in indices.items()}
     assert face["top"][1] < face["brow"][1] < face["eye"][1] < face["nose"][1] < face["lip"][1] < face["chin"][1]
     assert face["right"][0] < face["nose"][0] < face["left"][0]  # the signer's right is on the picture's left
     assert face["nose"][2] < min(face["left"][2], face["right"][2])  # nearer to the camera
