@@ -153,26 +153,26 @@ def normalize_by_box(
     confidence up to 0.3 are masked.
 
     Raises:
-        LandmarkError: if the layout has no body, or none of its body points is seen.
+        LandmarkError: if the clip shows no body points, or all at one place.
     """
     body = list(layout.parts.get("body", ()))
+    found = confidence > 0
     confidence = np.where(confidence > BOX_CONFIDENCE, confidence, np.float32(0))
     seen = points[:, body][detected(points[:, body], confidence[:, body])]
-    if not len(seen):
+    low, high = seen[:, :2].min(axis=0, initial=MAX_COORDINATE), seen[:, :2].max(axis=0, initial=-MAX_COORDINATE)
+    side = float((high - low).max())
+    if side <= 0:
         raise LandmarkError(
-            f"normalization 'box' needs body points, and layout {layout.name} shows none in this clip; use 'shoulders' "
-            "or 'hands'"
+            f"normalization 'box' needs body points in different places, and this clip shows {len(seen)} of layout "
+            f"{layout.name}; use 'shoulders' or 'hands'"
         )
-    low, high = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
-    side = max(float((high - low).max()), 1e-6)
     normalized = normalize(points, SignerFrame(tuple(((low + high) / 2).tolist()), side / 2, "points"))
     for part, anchor in (("left_hand", "left_hand_wrist"), ("right_hand", "right_hand_wrist"), ("face", "face_68_30")):
         sources = sources_of(anchor, layout.points)
         if part in layout.parts and sources:
             indices, origin = list(layout.parts[part]), layout.points.index(sources[0])
-            origins, origins_seen = points[:, [origin]], confidence[:, [origin]] > 0
-            normalized[:, indices] = (points[:, indices] - origins) / np.float32(side)
-            confidence[:, indices] *= origins_seen
+            normalized[:, indices] = (points[:, indices] - points[:, [origin]]) / np.float32(side)
+            confidence[:, indices] *= found[:, [origin]]  # an unsure wrist still tells where the hand begins
     return np.clip(normalized, -1, 1), confidence
 
 
