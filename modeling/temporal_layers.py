@@ -52,7 +52,7 @@ def into_blocks(hidden: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def with_neighbours(blocks: torch.Tensor, before: bool, after: bool) -> torch.Tensor:
-    """Each block joined with those beside it, zeros at the ends: (B, N, W, ...) -> (B, N, (before + 1 + after) W, ...)"""
+    """Join each block with those beside it, zeros at the ends: (B, N, W, ...) -> (B, N, (before + 1 + after) W, ...)"""
     edge = [0, 0] * (blocks.ndim - 2)
     parts = [blocks]
     if before:
