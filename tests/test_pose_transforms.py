@@ -247,6 +247,22 @@ def test_the_clip_itself_is_not_changed(real_clip):
     np.testing.assert_array_equal(real_clip.confidence, confidence)
 
 
+def test_a_mirrored_signer_gives_the_same_input_where_the_signing_hand_is_set(shared_data):
+    settings = PoseSettings(signing_hand="right")
+    for path in sorted((shared_data / "isolated/fingerspelling/poses").rglob("*.pose"))[::40]:
+        clip = read_pose(path)
+        expected = prepare_clip(clip, settings)
+        np.testing.assert_allclose(prepare_clip(mirror_clip(clip), settings), expected, atol=2e-4, err_msg=str(path))
+
+
+def test_hand_depth_does_not_depend_on_the_extractors_unit(real_clip):
+    if real_clip.points.shape[-1] < 3:
+        pytest.skip("a flat clip")
+    settings = PoseSettings(num_coordinates=4, depth="hands")
+    deeper = dataclasses.replace(real_clip, points=real_clip.points * np.float32([1, 1, 7]))
+    np.testing.assert_allclose(prepare_clip(deeper, settings), prepare_clip(real_clip, settings), atol=1e-3)
+
+
 # Time
 
 
@@ -447,6 +463,30 @@ def test_augmentation_leaves_the_world_in_metres():
     varied = augment_clip(clip, np.random.default_rng(0), AugmentationSettings(rotation=10, noise=0.1, camera=10))
     np.testing.assert_array_equal(varied.points[:, 543:], clip.points[:, 543:])
     assert not np.allclose(varied.points[:, :543], clip.points[:, :543])
+
+
+def test_hands_are_varied_around_their_wrists_alone():
+    clip = signer(layout="holistic_75", axes=3)
+    schema = get_layout("holistic_75")
+    varied = augment_clip(
+        clip, np.random.default_rng(0), AugmentationSettings(bone_length=0.1, finger_bend=10, hand_turn=10)
+    )
+    wrists = [schema.points.index(f"{side}_hand_wrist") for side in ("left", "right")]
+    fingers = [index for side in ("left", "right") for index in schema.parts[f"{side}_hand"] if index not in wrists]
+    np.testing.assert_allclose(varied.points[:, wrists], clip.points[:, wrists], atol=1e-4)
+    np.testing.assert_array_equal(varied.points[:, :33], clip.points[:, :33])
+    moved = np.linalg.norm((varied.points - clip.points)[:, fingers, :2], axis=-1)
+    assert (moved > 0).mean() > 0.99 and np.median(moved) < 60  # pixels; the hand is about 60 wide
+
+
+def test_trimming_takes_frames_from_the_ends_alone():
+    clip = signer(frames=40)
+    trimmed = augment_clip(clip, np.random.default_rng(1), AugmentationSettings(trim=0.2))
+    assert 24 <= trimmed.num_frames < 40
+    starts = [
+        start for start in range(9) if np.array_equal(clip.points[start : start + trimmed.num_frames], trimmed.points)
+    ]
+    assert len(starts) == 1
 
 
 def test_a_clip_without_a_person_is_not_augmented():
