@@ -123,7 +123,7 @@ def draw_frame(
     canvas = _canvas(size, background, scale)
     points = (clip.points[frame, :, :2] - np.array([left, top])) * scale
     _draw_skeleton(ImageDraw.Draw(canvas, "RGBA"), clip, frame, points, size / 160 * SUPERSAMPLING)
-    picture = canvas.resize((size, size), Image.Resampling.LANCZOS)
+    picture = canvas.reduce(SUPERSAMPLING)
     return _with_caption(picture, caption) if caption else picture
 
 
@@ -178,7 +178,7 @@ def draw_sheet(
     columns: int = 5,
     size: int = 200,
     caption: str = "",
-    frames: Sequence[np.ndarray] | None = None,
+    frames: Sequence[np.ndarray] | np.ndarray | None = None,
 ) -> Image.Image:
     """Frames spread evenly over the clip, each with its time, in a grid.
 
@@ -226,7 +226,7 @@ def draw_animation(
     path: str | Path,
     text: str = "",
     size: int = 320,
-    frames: Sequence[np.ndarray] | None = None,
+    frames: Sequence[np.ndarray] | np.ndarray | None = None,
 ) -> Path:
     """Write an animated GIF in real time, with the text in a band below the skeleton.
 

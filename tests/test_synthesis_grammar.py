@@ -117,3 +117,8 @@ def test_no_name_is_a_word() -> None:
 def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(SignDataError, match="expected a split among train, validation, test, found 'eval'"):
         make_sentence("eval", 0, 0)
+
+
+@pytest.mark.slow
+def test_there_are_more_than_a_hundred_thousand_sentences() -> None:
+    assert len({pair.text for pair in islice(sentences("train", 11), 180_000)}) > 100_000

@@ -116,10 +116,8 @@ def test_left_handed_signer_is_the_mirror_image() -> None:
 
 
 def test_camera_moves_size_and_angle() -> None:
-    near, far, turned = (
-        synthesize(["I"], signer=Signer(camera=Camera(**change)))
-        for change in ({}, {"shoulder_share": 0.14}, {"yaw_deg": 40.0})
-    )
+    cameras = Camera(), Camera(shoulder_share=0.14), Camera(yaw_deg=40.0)
+    near, far, turned = (synthesize(["I"], signer=Signer(camera=camera)) for camera in cameras)
     width = [np.linalg.norm(clip.points[0, 11, :2] - clip.points[0, 12, :2]) for clip in (near, far, turned)]
     assert width[1] == pytest.approx(width[0] / 2, rel=0.02)
     assert width[2] < 0.85 * width[0]
