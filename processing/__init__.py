@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .feature_extraction_pose import PoseFeatureExtractor
-    from .pose_files import PoseClip, read_pose, write_pose
+    from .pose_files import PoseClip, PoseWarning, read_pose, write_pose
     from .pose_transforms import PoseSettings, prepare_clip
     from .processing_pose import PoseProcessor
 
 _EXPORTS = {
     "PoseClip": "pose_files",
+    "PoseWarning": "pose_files",
     "read_pose": "pose_files",
     "write_pose": "pose_files",
     "PoseSettings": "pose_transforms",
@@ -39,6 +40,7 @@ __all__ = [
     "PoseFeatureExtractor",
     "PoseProcessor",
     "PoseSettings",
+    "PoseWarning",
     "prepare_clip",
     "read_pose",
     "write_pose",
