@@ -30,6 +30,7 @@ SUPERSAMPLING = 2  # drawn larger and reduced: Pillow's lines are not antialiase
 MIN_CONFIDENCE = 0.15  # what an extractor hardly believes in (legs under the table) is not drawn
 GIF_MAX_FPS = 15.0
 HEAD_POINTS = ("nose", "eye", "eye_inner", "eye_outer", "ear", "mouth_left", "mouth_right")
+FRAMED_CONFIDENCE = 0.4  # what the picture is cropped to: guessed legs do not shrink the signer
 SIDE_COLORS = {"left": (20, 130, 180), "right": (225, 110, 20), "middle": (110, 110, 110)}
 FACE_COLOR = (120, 120, 135)
 FINGER_COLORS: dict[str, dict[str, Color]] = {
@@ -80,7 +81,9 @@ def _dots(layout_name: str) -> tuple[int, ...]:
 
 def viewport(clip: PoseClip, margin: float = 0.06) -> Box:
     """The square around everything that is seen in the clip, in its own units."""
-    seen = clip.points[..., :2][_visible(clip)]
+    seen = clip.points[..., :2][_visible(clip) & (clip.confidence >= FRAMED_CONFIDENCE)]
+    if len(seen) == 0:
+        seen = clip.points[..., :2][_visible(clip)]
     if len(seen) == 0:
         return 0.0, 0.0, float(clip.width or 1), float(clip.height or 1)
     low, high = (

@@ -92,8 +92,8 @@ def test_sheet_has_its_frames_and_caption(clip: PoseClip, tmp_path: Path) -> Non
     assert plain.width == 240 and sheet.height > plain.height
     assert ink(sheet)[plain.height :].any()  # the caption
     assert Image.open(tmp_path / "sheet.png").size == sheet.size
-    rows = ink(plain)[:, :80].any(axis=1)
-    assert rows[: plain.height // 2].any() and rows[plain.height // 2 :].any()
+    first_column = ink(plain)[:, :80]
+    assert first_column[: plain.height // 2].any() and first_column[plain.height // 2 :].any()
 
 
 def test_sheet_of_a_short_clip_has_each_frame_once(clip: PoseClip) -> None:

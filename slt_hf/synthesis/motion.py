@@ -86,7 +86,7 @@ def perform(sentence: Sentence, signer: Signer, rng: np.random.Generator) -> Mot
         shoulders=shoulders,
         head_deg=head + drift[:, :3] * 1.5,
         brows=brows,
-        mouth=np.clip(drift[:, 6] * 0.6, 0.0, 1.0),
+        mouth=np.clip(drift[:, 6] * 0.4, 0.0, 1.0),
         sway_deg=drift[:, 3:6] * 0.8,
         ends_ms=ends,
     )

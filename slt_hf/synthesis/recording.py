@@ -23,6 +23,7 @@ PIXEL_STEP, DEPTH_STEP = 1 / 128, 1 / 65536  # rounding: the last bits of sines 
 BROW_LIFT, JAW_DROP = 0.007, 0.014  # metres
 VISIBILITY = np.array([0.99] * 13 + [0.97] * 2 + [0.95] * 8 + [0.9] * 2 + [0.3] * 8)  # of MediaPipe's 33 body points
 HIDDEN = 0.05
+FACE_JITTER = 0.3  # a face mesh is fitted as a whole: its points tremble less
 MISSING_STRETCH_MS = 200.0
 
 
@@ -197,13 +198,14 @@ def _hand_slices(points: np.ndarray) -> tuple[slice, slice]:
 
 
 def _jitter(num_frames: int, mesh: np.ndarray, rng: np.random.Generator, face_rng: np.random.Generator) -> np.ndarray:
-    """Standard normal noise (T, body + mesh + hands, 3), the same for a point whatever other points are made."""
+    """Unit noise (T, body + mesh + hands, 3), calmer in the face, the same for a point whatever other points are made."""
     first = np.array(_signing_face())
     main = rng.standard_normal((num_frames, NUM_BODY + 2 * NUM_HAND + len(first), 3), dtype=np.float32)
+    main[:, NUM_BODY + 2 * NUM_HAND :] *= FACE_JITTER
     body, hands, signing = np.split(main, [NUM_BODY, NUM_BODY + 2 * NUM_HAND], axis=1)
     if np.isin(mesh, first).all():
         return np.concatenate([body, signing[:, np.searchsorted(first, mesh)], hands], axis=1)
-    face = face_rng.standard_normal((num_frames, NUM_FACE, 3), dtype=np.float32)
+    face = face_rng.standard_normal((num_frames, NUM_FACE, 3), dtype=np.float32) * np.float32(FACE_JITTER)
     face[:, first] = signing
     return np.concatenate([body, face[:, mesh], hands], axis=1)
 
