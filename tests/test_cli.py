@@ -151,3 +151,15 @@ def test_unknown_device_fails(pose: Path, tiny_checkpoint: Path):
 
 def test_clip_that_does_not_exist_fails(tmp_path: Path):
     assert "nothing.pose" in fail("draw", tmp_path / "nothing.pose")
+
+
+# --- real data -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_videos_are_translated_by_way_of_pose_extraction(shared_data: Path, repository: Path, tiny_checkpoint: Path):
+    if not (repository / ".venv-extract" / "bin" / "python").exists():
+        pytest.skip("no environment for pose extraction; make extract-env")
+    video = min((shared_data / "continuous").rglob("*.mp4"), key=lambda path: path.stat().st_size)
+    (found,) = run_json("translate", video, "--model", tiny_checkpoint, "--end-ms", 600)
+    assert found["timings"]["process"] > 0 and isinstance(found["translation"], str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import NoReturn
 
 import typer
@@ -42,6 +43,7 @@ def main() -> None:
     """Run the command line; an error of ours, or a missing package, is one line on stderr and exit code 2."""
     from slt_hf.errors import SignDataError
 
+    warnings.showwarning = show_warning
     try:
         app()
     except SignDataError as error:
@@ -53,6 +55,12 @@ def main() -> None:
         if remedy is None:
             raise
         fail(f"this needs {error.name}, which is not installed here; {remedy}")
+
+
+def show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Our own warnings, each in one line; those of libraries are for programmers."""
+    if category.__module__.startswith("slt_hf"):
+        print(f"slt-hf: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def fail(message: str) -> NoReturn:
