@@ -23,6 +23,9 @@ class PoseEncoderConfig(PreTrainedConfig):
         anchors: part name -> landmark that is the origin of its own frame (the wrist); else the mean of the part.
         mirrored_parts: part -> part whose weights it shares with x mirrored, so that both hands are one hand.
         fps: frames per second the processor resamples to; velocities and rotary positions are in seconds.
+        frame_encoder: "graph": graph convolutions over a part's points, for training from much data; "shape": a perceptron
+            over the part's points as seen from its anchor, `shape_hidden_size` wide, for training from a few hundred clips.
+        anchor_places: with "shape", whether a part's place in the signing space counts, beside its shape and motion.
         graph_hops: graph distance up to which a layer mixes points; each distance has its own weights.
         chunk_frames: `None` sees `attention_window` on both sides. A number makes the encoder streamable: it sees the
             frames of its own chunk and the window before it, never later ones; `stride` itself is fully causal.
@@ -44,6 +47,9 @@ class PoseEncoderConfig(PreTrainedConfig):
     mirrored_parts: dict | None = None
     fps: float | int = 25.0
 
+    frame_encoder: str = "graph"
+    shape_hidden_size: int = 192
+    anchor_places: bool = True
     graph_hidden_size: int = 32
     num_graph_layers: int = 2
     graph_hops: int = 2
@@ -101,6 +107,10 @@ class PoseEncoderConfig(PreTrainedConfig):
             raise ValueError(
                 f"hidden_size {self.hidden_size} must give each of the {self.num_attention_heads} attention heads an "
                 "even width; change hidden_size or num_attention_heads"
+            )
+        if self.frame_encoder not in ("graph", "shape"):
+            raise ValueError(
+                f"frame_encoder must be 'graph' or 'shape', found {self.frame_encoder!r}; correct the config"
             )
         if self.num_coordinates < 3:
             raise ValueError(

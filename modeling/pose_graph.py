@@ -10,6 +10,7 @@ from torch import nn
 from transformers import initialization as init
 
 SMALLEST_PART = 1e-3  # in the input's unit (shoulder widths): below this a part counts as one point
+POINTS_PER_UNIT = 4.0  # a hand is a quarter of a shoulder width: from there to about one
 SECONDS_PER_VELOCITY = 0.1  # velocities are displacements in a tenth of a second, about the size of positions
 
 
@@ -124,6 +125,34 @@ class PartEncoder(nn.Module):
         return self.pool(points.transpose(0, 1).flatten(1))
 
 
+class ShapeEncoder(nn.Module):
+    """The points of one part -> one vector a frame, by a perceptron over all of them at once.
+
+    It sees the points from the anchor (a hand from its wrist) in the clip's unit, the anchor's motion and, where the
+    config says so, its place. A graph learns which points belong together from many clips; where there are a few
+    hundred, a whole-hand view generalises to new signers better (results/experiments.md).
+    """
+
+    def __init__(self, config, num_points: int, anchor: int):
+        super().__init__()
+        self.anchor, self.num_positions, self.places = anchor, config.num_positions, config.anchor_places
+        width = (num_points + 1 + self.places) * config.num_positions + 1
+        self.expand = nn.Linear(width, config.shape_hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.pool = nn.Linear(config.shape_hidden_size, config.part_hidden_size)
+        self.norm = nn.LayerNorm(config.part_hidden_size, eps=config.rms_norm_eps)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, V, F) -> (N, part_hidden_size)"""
+        size = self.num_positions
+        places, motion = features[..., :size], features[:, self.anchor, size : 2 * size]
+        missing, anchor = features[..., 2 * size + 1 : 2 * size + 2], places[:, self.anchor : self.anchor + 1]
+        shape = (places - anchor) * (1 - missing) * (1 - missing[:, self.anchor : self.anchor + 1])
+        seen = [POINTS_PER_UNIT * shape.flatten(1), motion, missing[:, self.anchor]]
+        seen += [anchor.flatten(1)] if self.places else []
+        return self.norm(self.pool(self.dropout(nn.functional.gelu(self.expand(torch.cat(seen, dim=-1))))))
+
+
 def num_features(config) -> int:
     """F: position, velocity and position in the part's own frame; confidence; whether the point is missing."""
     return 3 * config.num_positions + 2
@@ -141,13 +170,16 @@ class FrameEncoder(nn.Module):
         self.anchors = {n: config.parts[n].index(config.anchors[n]) for n in self.parts if n in config.anchors}
         self.indices = {n: list(config.parts[n]) for n in self.parts}
         owners = [n for n in self.parts if n not in self.mirrored]
-        self.encoders = nn.ModuleDict(
-            {n: PartEncoder(config, len(self.indices[n]), self._edges(n, config)) for n in owners}
-        )
+        self.encoders = nn.ModuleDict({n: self._part_encoder(n, config) for n in owners})
         self.width = len(self.parts) * config.part_hidden_size
         for name in self.parts:
             self.register_buffer(f"{name}_indices", torch.tensor(self.indices[name]), persistent=False)
         self.register_buffer("mirror_x", self._mirror_x(), persistent=False)
+
+    def _part_encoder(self, name: str, config) -> nn.Module:
+        if config.frame_encoder == "shape":
+            return ShapeEncoder(config, len(self.indices[name]), self.anchors.get(name, 0))
+        return PartEncoder(config, len(self.indices[name]), self._edges(name, config))
 
     def _edges(self, name: str, config) -> list[tuple[int, int]]:
         place = {index: i for i, index in enumerate(config.parts[name])}

@@ -50,7 +50,7 @@ def _path(hand: np.ndarray, seen: np.ndarray) -> float:
 
 
 def mirrored(points: np.ndarray, confidence: np.ndarray, layout: str) -> tuple[np.ndarray, np.ndarray]:
-    """The signer in a mirror at x = 0: x reversed, left and right landmarks swapped. For normalised points."""
+    """The signer in a mirror at x = 0: x reversed, left and right landmarks swapped."""
     partners = np.array(get_layout(layout).mirror)
     points, confidence = points[:, partners].copy(), confidence[:, partners]
     points[..., 0] *= -1

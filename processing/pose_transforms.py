@@ -8,6 +8,7 @@ Each step stands alone: `assign_hands` and `convert` (landmarks.py), `signer_fra
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from dataclasses import dataclass
 
@@ -61,11 +62,8 @@ class PoseSettings:
             raise LandmarkError(
                 f"normalization: expected one of {', '.join(NORMALIZATIONS)}, found {self.normalization!r}"
             )
-        if self.signing_hand not in (None, "right") or (self.signing_hand and self.normalization in ("none", "max")):
-            raise LandmarkError(
-                f"signing_hand: expected None, or 'right' with a normalization that centres the signer, found "
-                f"{self.signing_hand!r} with {self.normalization!r}"
-            )
+        if self.signing_hand not in (None, "right"):
+            raise LandmarkError(f"signing_hand: expected None or 'right', found {self.signing_hand!r}")
         if self.depth not in ("given", "hands"):
             raise LandmarkError(f"depth: expected 'given' or 'hands', found {self.depth!r}")
         check_fps(self.fps, "settings")
@@ -110,6 +108,10 @@ def prepare_clip(clip: PoseClip, settings: PoseSettings, frame: SignerFrame | No
     points, confidence = clip.points, clip.confidence
     if settings.assign_hands:
         points, confidence = assign_hands(points, confidence, clip.layout)
+    if settings.signing_hand and signs_with_left(points, confidence, clip.layout):
+        points, confidence = mirrored(points, confidence, clip.layout)
+        clip = dataclasses.replace(clip, points=points, confidence=confidence)  # the frame is measured on it
+        frame = frame and dataclasses.replace(frame, centre=(-frame.centre[0], frame.centre[1]))
     points, confidence = convert(points, confidence, clip.layout, settings.layout, settings.num_coordinates - 1)
     points, confidence = points.astype(np.float32, copy=False), np.minimum(confidence, 1, dtype=np.float32)
     mask(points, confidence, detected(points, confidence))
@@ -121,8 +123,6 @@ def prepare_clip(clip: PoseClip, settings: PoseSettings, frame: SignerFrame | No
     points, confidence = normalize_as(clip, points, confidence, settings.layout, settings.normalization, frame)
     if settings.depth == "hands" and points.shape[-1] > 2:
         points = hand_depth(points, settings.layout)
-    if settings.signing_hand and signs_with_left(points, confidence, settings.layout):
-        points, confidence = mirrored(points, confidence, settings.layout)
     points, confidence = fill_gaps(points, confidence, int(settings.max_gap_ms / 1000 * clip.fps + 1e-6))
     points, confidence = resample(points, confidence, clip.fps, settings.fps)
     if settings.max_frames is not None and len(points) > settings.max_frames:

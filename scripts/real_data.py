@@ -26,7 +26,7 @@ from slt_hf.data.sample import split_name
 from slt_hf.data.storage import encode_clip
 from slt_hf.errors import PreparationError
 from slt_hf.poses.formats import read_clip
-from slt_hf.processing.landmarks import convert
+from slt_hf.processing.landmarks import assign_hands, convert
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_inputs import clip_from_array
 
@@ -50,7 +50,8 @@ def shared_data(given: Path | None = None) -> Path:
 
 def hands_only(clip: PoseClip) -> PoseClip:
     """The clip's two hands, in its own unit."""
-    points, confidence = convert(clip.points, clip.confidence, clip.layout, HANDS, 3)
+    points, confidence = assign_hands(clip.points, clip.confidence, clip.layout)
+    points, confidence = convert(points, confidence, clip.layout, HANDS, 3)
     return PoseClip(points, confidence, HANDS, clip.fps)
 
 
