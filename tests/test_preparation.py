@@ -259,3 +259,21 @@ def test_card_tells_licence_census_fields_and_splits(manifest, tmp_path):
     assert "| train | 7 | 7 |" in card and "`confidence`" in card
     census = json.loads((tmp_path / "shards/census.json").read_text())
     assert census["splits"]["validation"]["statuses"] == {"ok": 3}
+
+
+def test_malformed_files_are_settled_with_a_status_that_fits(shared_data, tmp_path):
+    """Every damaged pose file of the collection: refused with a reason, or used with what is good in it."""
+    folder = shared_data / "malformed"
+    files = [path for kind in ("pose", "npy", "pickle") for path in sorted((folder / kind).iterdir())]
+    files += [path for path in sorted((folder / "openpose").iterdir()) if path.is_dir()]
+    rows = [Sample(f"{path.parent.name}/{path.name}", pose=str(path), layout=None) for path in files]
+    write_manifest(rows, tmp_path / "m.jsonl")
+    census = prepare(tmp_path / "m.jsonl", tmp_path / "shards", replace(QUICK, shard_clips=50))
+    with Ledger(tmp_path / "shards/.prepare/ledger.sqlite") as ledger:
+        entries = ledger.entries()
+    assert len(entries) == len(files) > 30
+    assert not {"error", "crash", "timeout", "memory"} & census.statuses.keys(), census.report()
+    assert all(entry.reason for entry in entries.values() if entry.status != "ok")
+    statuses = {id: entry.status for id, entry in entries.items()}
+    assert statuses["pose/two_people.pose"] == "several_people"
+    assert statuses["pose/empty.pose"] == "corrupt"
