@@ -276,8 +276,17 @@ def test_a_range_reads_its_frames_only(shared_data):
 def test_an_assumed_frame_rate_is_said(shared_data):
     with pytest.warns(PoseWarning, match="25 fps are assumed; pass fps="):
         read_clip(shared_data / "malformed" / "pickle" / "ok_keypoints.pkl")
-    with pytest.raises(ClipError, match="expected a frame rate above 0"):
+    with pytest.raises(ClipError, match="expected a frame rate"):
         read_clip(shared_data / "malformed" / "pickle" / "ok_keypoints.pkl", fps=0)
+
+
+def test_the_rate_of_a_manifest_does_not_replace_that_of_a_pose_file(shared_data):
+    """WLASL's annotations count at 25 frames per second, whatever the video had."""
+    path = shared_data / "poses" / "multimodalhugs" / "pose" / "sample_01.pose"
+    own = read_clip(path).fps
+    assert read_clip(path, default_fps=own + 7).fps == own and read_clip(path, fps=own + 7).fps == own + 7
+    assert read_clip(shared_data / "malformed" / "pickle" / "ok_keypoints.pkl", default_fps=30).fps == 30
+    assert read_clip(shared_data / "malformed" / "pose" / "zero_fps.pose", default_fps=24).fps == 24
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def clip_of(row: Mapping[str, Any], layout: str | None = None) -> PoseClip:
     from slt_hf.poses.formats import read_clip
 
     times = {"start_ms": row.get("start_ms"), "end_ms": row.get("end_ms")}
-    return read_clip(pose, layout=row.get("layout"), fps=row.get("fps"), **times)
+    return read_clip(pose, layout=row.get("layout"), default_fps=row.get("fps"), **times)
 
 
 def _decode_for(row: Mapping[str, Any], layout: str | None) -> PoseClip:

@@ -84,7 +84,7 @@ def _manifest(path: Path) -> Collection:
         sample = report.samples[index]
         if sample.pose is None:
             raise PoseFileError(f"{sample.id}: expected poses, found a video only; extract them with slt-hf prepare")
-        return read_clip(sample.pose, sample.layout, sample.fps, sample.start_ms, sample.end_ms)
+        return read_clip(sample.pose, sample.layout, None, sample.start_ms, sample.end_ms, default_fps=sample.fps)
 
     return Collection(
         f"{path.absolute().parent.name}/{path.name}", "manifest", report.samples, load, report.problems, report.notes

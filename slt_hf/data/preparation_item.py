@@ -144,7 +144,7 @@ def check_extractor(settings: ItemSettings) -> dict[str, str]:
 def read_pose_input(file: str, sample: Sample) -> PoseClip:
     """The part of a pose file that the row names."""
     layout = None if file.endswith(".pose") else sample.layout
-    about = {"layout": layout, "fps": sample.fps, "width": sample.width, "height": sample.height}
+    about = {"layout": layout, "default_fps": sample.fps, "width": sample.width, "height": sample.height}
     return read_clip(file, start_ms=sample.start_ms, end_ms=sample.end_ms, **about)  # type: ignore[arg-type]
 
 

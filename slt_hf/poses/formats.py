@@ -37,7 +37,7 @@ from slt_hf.poses.raw_poses import RawPoses
 from slt_hf.poses.safe_pickle import load_pickle
 from slt_hf.poses.table_poses import read_landmark_table, read_skels
 from slt_hf.processing.pose_clip import PoseClip, PoseWarning, check_fps, clean, frame_range
-from slt_hf.processing.pose_files import read_pose
+from slt_hf.processing.pose_files import read_pose, read_pose_header
 
 DEFAULT_FPS = 25.0  # of files that do not say: the rate of PAL cameras, and of WLASL and PHOENIX
 ENDINGS = (".pose", ".json", ".npy", ".npz", ".pkl", ".pickle", ".gz", ".parquet", ".skels")
@@ -54,17 +54,19 @@ def read_clip(
     width: int | None = None,
     height: int | None = None,
     missing_value: float | None = 0.0,
+    default_fps: float | None = None,
 ) -> PoseClip:
     """One person's landmarks from any pose file.
 
     Args:
         source: path of a file or folder, with `#ID` for one clip of many; or the bytes of a `.pose` file.
         layout: of arrays whose number of points does not tell.
-        fps: of files that do not say; replaces the rate of those that do. Without either, 25 with a warning.
+        fps: replaces the rate that the file says.
         start_ms, end_ms: only the frames of this range.
         sample_id: which clip, of a file that holds many: an id, or a row number.
         width, height: image size in pixels: scales files that give fractions of the image, which distorts.
         missing_value: in arrays, a point whose x and y both have this value was not found; -1 for files that write -1.
+        default_fps: of files that do not say, such as the rate in a manifest. Without any, 25 with a warning.
 
     Returns:
         The clip. Of several people the one seen most surely is followed through the frames, with a warning.
@@ -76,11 +78,14 @@ def read_clip(
         return read_pose(source, start_ms, end_ms, fps)
     path, sample_id = _place(source, sample_id)
     if path.suffix.lower() == ".pose":
+        if fps is None and default_fps is not None and read_pose_header(path).fps <= 0:
+            fps = default_fps
         return read_pose(path, start_ms, end_ms, fps)
     raw = _read(path, layout, sample_id, missing_value)
     if layout is not None and raw.layout != layout:
         raise LandmarkError(f"{path}: expected {layout} as asked, found a file of {raw.layout}; leave the layout out")
-    return _clip(raw, str(source), fps, start_ms, end_ms, width, height)
+    rate = _rate(raw, fps, default_fps, str(source))
+    return _clip(raw, str(source), rate, start_ms, end_ms, width, height)
 
 
 def _place(source: str | os.PathLike, sample_id: str | None) -> tuple[Path, str | None]:
@@ -160,23 +165,25 @@ def _entry(content: Mapping[Any, Any], path: Path, sample_id: str | None) -> Any
     return by_name[str(sample_id)]
 
 
+def _rate(raw: RawPoses, fps: float | None, default_fps: float | None, name: str) -> float:
+    rate = next((rate for rate in (fps, raw.fps, default_fps) if rate is not None), None)
+    if rate is None:
+        rate = DEFAULT_FPS
+        if len(raw.points) > 1:  # the same text for all files, so that it is shown once
+            text = f"this kind of file has no frame rate: {rate:g} fps are assumed; pass fps="
+            warnings.warn(text, PoseWarning, stacklevel=3)
+    return check_fps(rate, name)
+
+
 def _clip(
     raw: RawPoses,
     name: str,
-    fps: float | None,
+    rate: float,
     start_ms: float | None,
     end_ms: float | None,
     width: int | None,
     height: int | None,
 ) -> PoseClip:
-    rate = fps if fps is not None else raw.fps
-    if rate is None:
-        rate = DEFAULT_FPS
-        if len(raw.points) > 1:  # the same text for all files, so that it is shown once
-            warnings.warn(
-                f"this kind of file has no frame rate: {rate:g} fps are assumed; pass fps=", PoseWarning, stacklevel=3
-            )
-    rate = check_fps(rate, name)
     if len(raw.points) == 0:
         raise ClipError(f"{name}: expected at least one frame, found none; extract the clip again")
     first, last = frame_range(len(raw.points), rate, start_ms, end_ms, name)

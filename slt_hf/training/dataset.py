@@ -191,7 +191,7 @@ def clip_length(sample: Any) -> tuple[int, float]:
         start, end = sample.start_ms or 0, sample.end_ms
         frames = header.num_frames if end is None else min(header.num_frames, round(end * header.fps / 1000))
         return max(1, frames - round(start * header.fps / 1000)), header.fps
-    clip = read_clip(sample.pose, layout=sample.layout, fps=sample.fps, start_ms=sample.start_ms, end_ms=sample.end_ms)
+    clip = read_clip(sample.pose, sample.layout, None, sample.start_ms, sample.end_ms, default_fps=sample.fps)
     return clip.num_frames, clip.fps
 
 
