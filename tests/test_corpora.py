@@ -387,3 +387,20 @@ def test_the_manifest_command_stops_at_bad_rows_and_can_skip_them(shared_data, t
         manifest("wlasl", bad, tmp_path / "rows.csv")
     manifest("wlasl", bad, tmp_path / "rows.csv", skip_invalid=True)
     assert len(read_manifest(tmp_path / "rows.csv", check_files=False)) == 1
+
+
+def test_a_corpus_folder_becomes_shards_with_one_command(shared_data, tmp_path, capsys):
+    """Rows whose poses are there are prepared, the others are `missing` in the ledger."""
+    from slt_hf.cli.prepare import prepare
+    from slt_hf.data.storage import ShardDataset
+
+    poses = sorted((shared_data / "isolated" / "fingerspelling" / "poses" / "ase").glob("*.pose"))[:2]
+    (tmp_path / "raw" / "poses").mkdir(parents=True)
+    for number, pose in enumerate(poses):
+        (tmp_path / "raw" / "poses" / f"v{number}-1.pose").write_bytes(pose.read_bytes())
+    (tmp_path / "raw" / "ISLTranslate.csv").write_text("uid,text\nv0-1,hello\nv1-1,bye\nv2-1,lost\n")
+    prepare(tmp_path / "raw", tmp_path / "shards", corpus="isign", workers=1)
+    shards = ShardDataset(tmp_path / "shards", cache_dir=tmp_path / "cache")
+    assert dict(zip(shards.column("id"), shards.column("text"), strict=True)) == {"v0-1": "hello", "v1-1": "bye"}
+    assert "| missing |" in capsys.readouterr().out
+    assert "license: cc-by-nc-4.0" in (tmp_path / "shards" / "README.md").read_text()

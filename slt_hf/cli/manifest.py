@@ -24,23 +24,17 @@ def manifest(
     """Turn a corpus' annotation file or folder into manifest rows, without needing the media."""
     import sys
 
-    from slt_hf.data.corpora import get_corpus
-    from slt_hf.data.glossary import keep_glossary
-    from slt_hf.data.manifest import summary, write_manifest
-    from slt_hf.errors import CorpusError
+    from slt_hf.data.corpora.gathering import gather
+    from slt_hf.data.manifest import write_manifest
 
-    source = get_corpus(corpus)
-    found = source.read(annotations, config)
-    if found.problems and not skip_invalid:
-        raise CorpusError(f"{summary(found.problems)}; correct the rows, or pass --skip-invalid")
-    for message in found.problems + found.notes:
+    gathered = gather(corpus, annotations, config, glossary, media_dir, skip_invalid)
+    for message in gathered.problems + gathered.notes:
         print(f"slt-hf: {message}", file=sys.stderr)
-    samples = keep_glossary(found.samples, glossary) if glossary else found.samples
-    if media_dir is not None:
-        located = sum(source.locate(sample, media_dir.absolute()) for sample in samples)
-        print(f"media: {located} of {len(samples)} found in {media_dir}")
-    write_manifest(samples, output)
-    print(_counts(source.title, samples, output, len(found.problems)))
+    write_manifest(gathered.samples, output)
+    if gathered.located is not None:
+        print(f"media: {gathered.located} of {len(gathered.samples)} found in {media_dir}")
+    source = gathered.corpus
+    print(_counts(source.title, gathered.samples, output, len(gathered.problems)))
     print(f"licence: {source.licence} ({source.homepage})")
 
 

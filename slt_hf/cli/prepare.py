@@ -14,6 +14,12 @@ def prepare(
         Path | None, typer.Argument(help="CSV, TSV, JSONL or Parquet of clips; leave out with --report.")
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder of the shards.")] = Path("shards"),
+    corpus: Annotated[
+        str | None, typer.Option(help="The argument is the folder of this corpus: wlasl, how2sign, ... (docs/data.md).")
+    ] = None,
+    config: Annotated[str | None, typer.Option(help="Subset of the corpus, such as wlasl100.")] = None,
+    glossary: Annotated[str | None, typer.Option(help="Signs of the corpus to keep: everyday, or a file.")] = None,
+    skip_invalid: Annotated[bool, typer.Option(help="Leave out the corpus' rows that contradict themselves.")] = False,
     report: Annotated[
         bool, typer.Option("--report", help="Only print what became of every item, and write it.")
     ] = False,
@@ -57,6 +63,13 @@ def prepare(
         return print_report(load_plan(output))
     if manifest is None:
         raise PreparationError("expected a manifest to prepare, found none; name one, or pass --report")
+    if corpus is not None:
+        from slt_hf.data.corpora import get_corpus
+        from slt_hf.data.corpora.gathering import write_corpus_manifest
+
+        source = get_corpus(corpus)
+        licence, name = licence or source.hub_licence, name or source.title
+        manifest = write_corpus_manifest(corpus, manifest, output, config, glossary, skip_invalid)
     given = {"model": model, "checksum": checksum, "python": extract_python and str(extract_python)}
     item = ItemSettings(
         extractor=backend,

@@ -46,6 +46,8 @@ class Corpus:
     title: ClassVar[str]
     homepage: ClassVar[str]
     licence: ClassVar[str]
+    hub_licence: ClassVar[str] = "other"
+    """The licence as the Hub spells it, for dataset cards."""
     ask: ClassVar[str]
     """Where and how to get the corpus."""
     folder: ClassVar[str]

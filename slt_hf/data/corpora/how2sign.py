@@ -19,6 +19,7 @@ class How2Sign(Corpus):
     title = "How2Sign"
     homepage = "https://how2sign.github.io"
     licence = "CC BY-NC 4.0: non-commercial"
+    hub_licence = "cc-by-nc-4.0"
     ask = "https://how2sign.github.io (download links for videos, clips, keypoints and the realigned sentences)."
     folder = """
     data_dir/

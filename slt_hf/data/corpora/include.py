@@ -22,6 +22,7 @@ class INCLUDE(Corpus):
     title = "INCLUDE"
     homepage = "https://zenodo.org/record/4010759"
     licence = "CC BY 4.0"
+    hub_licence = "cc-by-4.0"
     ask = "https://zenodo.org/record/4010759 (zip archives by category); split files: AI4Bharat/INCLUDE or OpenHands."
     folder = """
     data_dir/

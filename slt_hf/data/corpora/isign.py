@@ -23,6 +23,7 @@ class ISign(Corpus):
     title = "iSign / ISLTranslate"
     homepage = "https://github.com/Exploration-Lab/iSign"
     licence = "CC BY-NC 4.0: non-commercial (videos: research use on request)"
+    hub_licence = "cc-by-nc-4.0"
     ask = "https://huggingface.co/datasets/Exploration-Lab/iSign (accept the terms; text table, videos and poses)."
     folder = """
     data_dir/

@@ -23,6 +23,7 @@ class Phoenix14T(Corpus):
     title = "RWTH-PHOENIX-Weather 2014T"
     homepage = "https://www-i6.informatik.rwth-aachen.de/~koller/RWTH-PHOENIX-2014-T/"
     licence = "CC BY-NC-SA 3.0: non-commercial, share alike"
+    hub_licence = "cc-by-nc-sa-3.0"
     ask = "https://www-i6.informatik.rwth-aachen.de/~koller/RWTH-PHOENIX-2014-T/ (39 GB archive, no form)."
     folder = """
     data_dir/
