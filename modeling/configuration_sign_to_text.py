@@ -1,5 +1,6 @@
 """Configuration of sign-to-text translation: an encoder, a whole text model, and how they are joined."""
 
+import copy
 from typing import Literal
 
 from huggingface_hub.dataclasses import strict
@@ -47,8 +48,17 @@ class SignToTextConfig(PreTrainedConfig):
             self.text_head_tied = self.text_config.get_text_config(decoder=True).tie_word_embeddings
 
     def get_text_config(self, decoder=None, encoder=None) -> PreTrainedConfig:
-        """The text model's config. Said outright, since upstream would take the `text_encoder` switch for a config."""
-        return self.text_config
+        """The text model's config or a half of it; upstream would take the `text_encoder` switch for a config.
+
+        Of a T5 whose decoder is deeper than its encoder, upstream gives the encoder's depth for both, and the cache
+        that `generate` builds from it would be too small.
+        """
+        config = self.text_config.get_text_config(decoder=decoder, encoder=encoder)
+        depth = getattr(config, "num_decoder_layers", None)
+        if decoder and not encoder and depth is not None and depth != config.num_hidden_layers:
+            config = copy.deepcopy(config)
+            config.num_hidden_layers = depth
+        return config
 
 
 def pose_config_or_same(encoder_config: dict | PreTrainedConfig | None) -> PreTrainedConfig:

@@ -83,8 +83,9 @@ class PoseEncoderPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _no_split_modules = ["TemporalLayer", "PartEncoder"]
     _supports_sdpa = True
+    # accepted so that one string fits a whole translation model; the encoder's blocks then run on sdpa
     _supports_flex_attn = True
-    _supports_flash_attn = True  # accepted so that one string fits a whole translation model; blocks then run on sdpa
+    _supports_flash_attn = True
 
     def save_pretrained(self, *args, **kwargs):
         # the bare encoder of a model with a head loads through AutoModel, also where slt_hf is not installed
@@ -101,7 +102,7 @@ class PoseEncoderPreTrainedModel(PreTrainedModel):
             init.normal_(module.point_embedding, std=std)
         elif isinstance(module, FrameEncoder):
             module.init_buffers()
-        elif isinstance(module, AttentionPooling):
+        elif isinstance(module, LearnedPooling):
             init.zeros_(module.score.weight)
         elif isinstance(module, nn.Conv1d):
             init.kaiming_uniform_(module.weight, a=5**0.5)
@@ -258,7 +259,7 @@ class PoseEncoderModel(PoseEncoderPreTrainedModel):
             )
 
 
-class AttentionPooling(nn.Module):
+class LearnedPooling(nn.Module):
     """A learned weighted mean over real steps; starts as their plain mean."""
 
     def __init__(self, width: int):
@@ -277,7 +278,7 @@ class PoseEncoderForSignClassification(PoseEncoderPreTrainedModel):
     def __init__(self, config: PoseEncoderConfig):
         super().__init__(config)
         self.encoder = PoseEncoderModel(config)
-        self.pooling = AttentionPooling(config.hidden_size)
+        self.pooling = LearnedPooling(config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()

@@ -14,7 +14,7 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_sign_text_dual_encoder import SignTextDualEncoderConfig
-from .modeling_pose_encoder import AttentionPooling
+from .modeling_pose_encoder import LearnedPooling
 from .modeling_sign_to_text import build_encoder, encoder_mask, load_encoder
 
 LARGEST_SCALE = 100.0  # CLIP's clip on the inverse temperature, "to prevent training instability" (arxiv:2103.00020)
@@ -67,7 +67,7 @@ class SignTextDualEncoderModel(PreTrainedModel):
             self.text_model.pooler = (
                 None  # BERT's reads the first token; left in, its weights would never get a gradient
             )
-        self.pooling = AttentionPooling(config.encoder_config.hidden_size)
+        self.pooling = LearnedPooling(config.encoder_config.hidden_size)
         self.sign_projection = nn.Linear(config.encoder_config.hidden_size, config.projection_dim, bias=False)
         self.text_projection = nn.Linear(config.text_config.hidden_size, config.projection_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(config.logit_scale_init_value))
@@ -76,7 +76,7 @@ class SignTextDualEncoderModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module):
         super()._init_weights(module)
-        if isinstance(module, AttentionPooling):
+        if isinstance(module, LearnedPooling):
             init.zeros_(module.score.weight)
         elif module is self:
             init.constant_(self.logit_scale, self.config.logit_scale_init_value)

@@ -112,21 +112,12 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         self.projector = SignProjector(sign_width, text_width(self.text_model, config.text_encoder))
         if config.ctc_vocab_size is not None:
             self.ctc_head = nn.Linear(sign_width, config.ctc_vocab_size)
+        if not config.text_head_tied:
+            untie_head(self.text_model)
         self.post_init()
         self.generation_config = text_generation_config(self.text_model)
         if getattr(config.text_config, "decoder_start_token_id", None) is None:  # T5Config has no such field of its own
             config.text_config.decoder_start_token_id = self.generation_config.decoder_start_token_id
-        if not config.text_head_tied and head_is_tied(self.text_model):
-            self._untie_head()
-
-    def _untie_head(self):
-        """Give the head a weight of its own. Needed because T5-family configs say tied whatever the checkpoint says."""
-        head = self.text_model.get_output_embeddings()
-        head.weight = nn.Parameter(head.weight.detach().clone())
-        name = next(name for name, module in self.named_modules() if module is head)
-        self.all_tied_weights_keys.pop(f"{name}.weight", None)
-        # UMT5 reads this when it computes logits, and would scale those of an untied head by d_model^-0.5
-        self.text_model.config.tie_word_embeddings = False
 
     @classmethod
     def from_encoder_text_pretrained(
@@ -150,8 +141,6 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
             text_head_tied=head_is_tied(text_model),
         )
         model = cls(config, encoder, text_model)
-        if not config.text_head_tied:
-            text_model.config.tie_word_embeddings = False  # as in _untie_head
         # sign features start at the size of the token embeddings they stand in for
         size = text_model.get_input_embeddings().weight.detach().float().square().mean().sqrt()
         nn.init.constant_(model.projector.norm.weight, size.item())
@@ -198,6 +187,8 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         attention_mask: torch.Tensor | None = None,
         prompt_input_ids: torch.Tensor | None = None,
         prompt_attention_mask: torch.Tensor | None = None,
+        sign_states: torch.Tensor | None = None,
+        sign_mask: torch.Tensor | None = None,
         **kwargs,
     ) -> SignEncoderOutput:
         """Everything before the decoder.
@@ -207,8 +198,14 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
             attention_mask: (B, T) at frame rate; downsampled here.
             prompt_input_ids: (B, P) tokens put before the sign features, such as "translate to German:".
             prompt_attention_mask: (B, P).
+            sign_states: (B, S, encoder width) from `encoder.stream`, instead of `pose_values`; a live translator
+                passes the result on as `generate(encoder_outputs=...)`.
+            sign_mask: (B, S), with `sign_states`.
         """
-        signs = self.encode_signs(pose_values, attention_mask, **kwargs)
+        if sign_states is None:
+            signs = self.encode_signs(pose_values, attention_mask, **kwargs)
+        else:
+            signs = SignEncoderOutput(last_hidden_state=sign_states, attention_mask=sign_mask)
         states, states_mask = signs.last_hidden_state, encoder_mask(signs)
         features, mask = self.projector(states.to(self.projector.linear.weight.dtype)), states_mask
         if prompt_input_ids is not None:
@@ -351,6 +348,17 @@ def head_is_tied(text_model) -> bool:
     """Whether the head is the embedding, by the weights themselves rather than by what the config says."""
     head = text_model.get_output_embeddings()
     return head is not None and head.weight is text_model.get_input_embeddings().weight
+
+
+def untie_head(text_model):
+    """Let the head keep a weight of its own. T5-family configs say it is tied whatever their checkpoint says."""
+    head = text_model.get_output_embeddings()
+    if head_is_tied(text_model):
+        head.weight = nn.Parameter(head.weight.detach().clone())
+    name = next(name for name, module in text_model.named_modules() if module is head)
+    text_model.all_tied_weights_keys.pop(f"{name}.weight", None)
+    # UMT5 reads this when it computes logits, and would scale those of an untied head by d_model^-0.5
+    text_model.config.tie_word_embeddings = False
 
 
 def encoder_mask(signs) -> torch.Tensor:

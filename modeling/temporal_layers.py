@@ -121,8 +121,8 @@ class Window:
     def __init__(self, config, size: int, before: bool, after: bool, query_offset: int, allowed: torch.Tensor, dtype):
         self.size, self.before, self.after, self.query_offset = size, before, after, query_offset
         self.implementation = config._attn_implementation or "sdpa"
-        if "flash" in self.implementation:
-            # flash kernels know no per-block masks; the blocks are small enough for sdpa to be as fast
+        if "flash" in self.implementation or "flex" in self.implementation:
+            # flash kernels take no mask for each block, and flex's reads past it on CPU; small blocks need neither
             self.implementation = "sdpa"
         self.mask = allowed.unsqueeze(1)  # (B N, 1, queries, keys)
         if self.implementation != "sdpa":

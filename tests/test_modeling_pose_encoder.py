@@ -145,7 +145,7 @@ def test_hand_shape_is_seen_apart_from_where_the_hand_is():
 
 @pytest.mark.parametrize("frames", [11, 64, 90])
 @pytest.mark.parametrize("chunk_frames", [None, 4])
-def test_eager_and_flex_attention_equal_sdpa(frames: int, chunk_frames: int | None):
+def test_every_attention_implementation_gives_the_same(frames: int, chunk_frames: int | None):
     model = tiny_encoder(chunk_frames=chunk_frames)
     clip = poses(2, frames)
     mask = torch.ones(2, frames, dtype=torch.long)
@@ -153,6 +153,7 @@ def test_eager_and_flex_attention_equal_sdpa(frames: int, chunk_frames: int | No
     states = {}
     for implementation in ("sdpa", "eager", "flex_attention"):
         model.set_attn_implementation(implementation)
+        assert model.config._attn_implementation == implementation
         states[implementation] = encode(model, clip, mask)
     torch.testing.assert_close(states["eager"], states["sdpa"], **CLOSE)
     torch.testing.assert_close(states["flex_attention"], states["sdpa"], **CLOSE)
