@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import runpy
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ from slt_hf.synthesis import (
     synthesize_timed,
     synthetic_sample,
 )
+from slt_hf.synthesis.body import face_mesh
 
 SENTENCE = "My sister Zoe bought two red apples yesterday."
 QUIET = Signer(noise=Noise())
@@ -204,3 +206,19 @@ def test_a_sentence_takes_milliseconds() -> None:
     for index in range(20):
         make_sample(index, layout="signing_85")
     assert (time.process_time() - started) / 20 < 0.06
+
+
+def test_pictures_of_the_documentation_are_small(repository: Path) -> None:
+    for name in ("letters.png", "signs.png"):
+        path = repository / "docs" / "images" / name
+        assert 5_000 < path.stat().st_size < 150_000
+
+
+def test_face_table_is_the_one_its_script_makes(repository: Path) -> None:
+    """Features are where the script puts them; the rest needs MediaPipe's index lists."""
+    script = runpy.run_path(str(repository / "scripts" / "make_face_mesh.py"))
+    features = script["features"]()
+    expected = np.array(list(features.values()))
+    assert np.allclose(face_mesh()[list(features), :2] * 1000, expected, atol=0.051)  # rounded to 0.1 mm
+    assert np.allclose(face_mesh()[list(features), 2] * 1000, script["depth"](expected), atol=0.051)
+    assert len(face_mesh()) == 468

@@ -23,13 +23,12 @@ HEAD_PLACES = {
 TRUNK_PLACES = {
     "shoulder": (-0.165, 0.0, -0.070), "contra_shoulder": (0.165, 0.045, -0.080), "chest": (0.0, 0.120, -0.110),
     "ipsi_chest": (-0.085, 0.075, -0.110), "contra_chest": (0.075, 0.085, -0.115), "belly": (0.0, 0.260, -0.120),
-    "waist": (-0.190, 0.380, -0.050),
+    "waist": (-0.190, 0.380, -0.050), "lap": (-0.070, 0.400, -0.150), "hanging": (-0.230, 0.500, -0.020),
 }  # fmt: skip
 # In front of the body: scale with the arms and with how large somebody signs.
 SPACE_PLACES = {
     "neutral": (-0.105, 0.110, -0.270), "neutral_center": (0.0, 0.110, -0.270), "base": (-0.030, 0.140, -0.270),
     "spell": (-0.215, -0.010, -0.215), "high": (-0.250, -0.100, -0.230), "side": (-0.300, 0.160, -0.200),
-    "lap": (-0.070, 0.400, -0.150), "hanging": (-0.230, 0.500, -0.020),
 }  # fmt: skip
 
 PLACES = {**HEAD_PLACES, **TRUNK_PLACES, **SPACE_PLACES}

@@ -198,7 +198,7 @@ def _hand_slices(points: np.ndarray) -> tuple[slice, slice]:
 
 
 def _jitter(num_frames: int, mesh: np.ndarray, rng: np.random.Generator, face_rng: np.random.Generator) -> np.ndarray:
-    """Unit noise (T, body + mesh + hands, 3), calmer in the face, the same for a point whatever other points are made."""
+    """Unit noise (T, body + mesh + hands, 3), calmer in the face; a point has the same whatever others are made."""
     first = np.array(_signing_face())
     main = rng.standard_normal((num_frames, NUM_BODY + 2 * NUM_HAND + len(first), 3), dtype=np.float32)
     main[:, NUM_BODY + 2 * NUM_HAND :] *= FACE_JITTER
