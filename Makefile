@@ -34,5 +34,8 @@ $(EXTRACT)/.ready: constraints-extract.txt
 
 extract-env: $(EXTRACT)/.ready  ## pose extraction: MediaPipe needs numpy < 2, so it lives apart
 
+real: $(READY)  ## train and score the recipes on real data (SLT_HF_SHARED_DATA, else ../shared/data)
+	$(BIN)/python scripts/make_real.py
+
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
