@@ -23,8 +23,9 @@ class PoseEncoderConfig(PreTrainedConfig):
         anchors: part name -> landmark that is the origin of its own frame (the wrist); else the mean of the part.
         mirrored_parts: part -> part whose weights it shares with x mirrored, so that both hands are one hand.
         fps: frames per second the processor resamples to; velocities and rotary positions are in seconds.
-        frame_encoder: "graph": graph convolutions over a part's points, for training from much data; "shape": a perceptron
-            over the part's points as seen from its anchor, `shape_hidden_size` wide, for training from a few hundred clips.
+        frame_encoder: "graph": graph convolutions over a part's points, for training from much data; "shape": a
+            perceptron over the part's points as seen from its anchor, `shape_hidden_size` wide, for training from a
+            few hundred clips.
         anchor_places: with "shape", whether a part's place in the signing space counts, beside its shape and motion.
         graph_hops: graph distance up to which a layer mixes points; each distance has its own weights.
         chunk_frames: `None` sees `attention_window` on both sides. A number makes the encoder streamable: it sees the

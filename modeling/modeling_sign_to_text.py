@@ -178,7 +178,10 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         return torch.cat([start, labels[:, :-1]], dim=1)
 
     def _prepare_cache_for_generation(self, *args, **kwargs):
-        """The text model makes the cache, as for its own `generate`: some (T5Gemma) need one of their own shape."""
+        """A text model with a way of its own (T5Gemma) makes the cache; the usual way reads the decoder from our config."""
+        own = type(self.text_model)._prepare_cache_for_generation
+        if own is GenerationMixin._prepare_cache_for_generation:
+            return super()._prepare_cache_for_generation(*args, **kwargs)
         return self.text_model._prepare_cache_for_generation(*args, **kwargs)
 
     def encode(
