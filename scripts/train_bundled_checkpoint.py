@@ -14,6 +14,8 @@ import argparse
 import copy
 import json
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,8 @@ import yaml
 from torch import nn
 from transformers import T5Config
 
-from slt_hf.data.example_store import Example, ExampleStore
-from slt_hf.demonstration import SOURCES, all_targets, sign_unseen, training_texts
+from slt_hf.data.example_store import Example, ExampleStore, pack
+from slt_hf.demonstration import CHARACTERS, SOURCES, all_targets, sentence_targets, sign_unseen, training_texts
 from slt_hf.evaluation.text_metrics import score_text
 from slt_hf.model_card import write_card
 from slt_hf.modeling import PoseEncoderConfig, SignToTextConfig, SignToTextForConditionalGeneration
@@ -32,12 +34,12 @@ from slt_hf.modeling.modeling_pose_encoder import ctc_loss
 from slt_hf.pipeline import SignTranslator
 from slt_hf.processing.feature_extraction_pose import PoseFeatureExtractor
 from slt_hf.processing.processing_pose import PoseProcessor
+from slt_hf.training.state_library import StateLibrary
 from slt_hf.training.word_tokenizer import train_word_tokenizer
 
 # B batch, T frames, V landmarks, C coordinates
 
-SAVE_EVERY = 200  # steps
-LOSSES = "translation {:.3f} ctc {:.3f} timed {:.3f}"
+Losses = Callable[[Any, float], dict[str, tuple[float, torch.Tensor]]]  # batch, share done -> name: weight, loss
 TEXT_MODEL = {"d_model": 192, "d_kv": 32, "num_heads": 6, "d_ff": 512, "num_layers": 1, "num_decoder_layers": 3}
 
 CARD = {
@@ -63,7 +65,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for the checkpoint")
     parser.add_argument("--resume", type=Path, help="folder of a checkpoint to go on from")
-    parser.add_argument("--begin", type=float, default=0, help="share of the schedule that --resume has behind it")
+    parser.add_argument("--stages", nargs="+", default=["encoder", "decoder", "together"], help="of the training")
     parser.add_argument("--minutes", type=float, default=25, help="of processor time for training")
     parser.add_argument("--mix", nargs="+", default=["sentence=0.75", "word=0.1", "signs=0.15"], help="source=weight")
     parser.add_argument("--frames", type=int, default=1800, help="of a batch, padding counted")
@@ -133,41 +135,108 @@ def vary(example: Example, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
     return poses, example.frame_targets[places]
 
 
-def train(model: nn.Module, processor: PoseProcessor, store: ExampleStore, options: argparse.Namespace) -> None:
+def optimise(model: Any, batches: Iterator[Any], losses: Losses, minutes: float, rate: float, note: str) -> None:
     """AdamW with warm-up and a last third that slows down; the running mean of the weights is what is kept."""
-    rng = np.random.default_rng(options.seed)
     optimizer = torch.optim.AdamW(parameter_groups(model), betas=(0.9, 0.98))
     mean = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
-    store.take_in(at_least=200)
-    started, told, sums = time.process_time(), time.process_time(), np.zeros(4)
-    for step, examples in enumerate(store.batches(rng, options.frames)):
-        done = options.begin + (1 - options.begin) * (time.process_time() - started) / (60 * options.minutes)
+    started, told, sums, count = time.process_time(), time.process_time(), Counter[str](), 0
+    for step, batch in enumerate(batches):
+        done = (time.process_time() - started) / (60 * minutes)
         if done >= 1:
             break
         for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * min((step + 1) / 100, 1, (1 - done) / 0.3)
-        each = losses(model, collate(examples, processor, rng))
-        sum(weight * loss for weight, loss in zip(weights_at(done), each, strict=True)).backward()
+            group["lr"] = rate * min((step + 1) / 100, 1, (1 - done) / 0.3)
+        weighted = losses(batch, done)
+        torch.stack([weight * loss for weight, loss in weighted.values()]).sum().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         mean.update_parameters(model)
-        sums += (1, *(loss.item() for loss in each))
+        sums.update({name: loss.item() for name, (_, loss) in weighted.items()})
+        count += 1
         if time.process_time() - told > 30:
-            told, average = time.process_time(), sums[1:] / sums[0]
-            print(f"{done:4.0%} step {step} made {store.made} " + LOSSES.format(*average), flush=True)
-            sums[:] = 0
-        if step % SAVE_EVERY == SAVE_EVERY - 1:
-            save(mean.module, processor, options.output)
+            told = time.process_time()
+            shown = " ".join(f"{name} {value / count:.3f}" for name, value in sums.items())
+            print(f"{note} {done:4.0%} step {step + 1} {shown}", flush=True)
+            sums, count = Counter[str](), 0
     model.load_state_dict(mean.module.state_dict())
 
 
-def weights_at(done: float) -> tuple[float, float, float]:
-    """Weights of `losses`: signs are first learned from when they are made, and CTC takes over once it has a footing.
+def train_encoder(model: Any, processor: PoseProcessor, store: ExampleStore, options: argparse.Namespace) -> None:
+    """First stage, signs and letters: at first by when each is made, then by their order alone.
 
-    Begun at once, CTC first learns to say nothing at all, and the rest with it.
+    Begun at once, CTC first learns to say nothing at all.
     """
-    return (0.3, 0.0, 1.0) if done < 0.2 else (1.0, 0.2, 0.5) if done < 0.6 else (1.0, 0.3, 0.0)
+    rng = np.random.default_rng(options.seed)
+
+    def losses(examples: list[Example], done: float) -> dict[str, tuple[float, torch.Tensor]]:
+        batch = collate(examples, processor, rng)
+        encoded = model.encoder(batch["pose_values"], batch["attention_mask"])
+        logits = model.ctc_head(encoded.last_hidden_state)
+        ctc = ctc_loss(logits, encoded.attention_mask, batch["gloss_labels"], blank=0)
+        timed = timed_loss(logits, step_classes(batch["frame_labels"], model))
+        return {"timed": (1.0 if done < 0.3 else 0.5 if done < 0.7 else 0.1, timed), "ctc": (0.3 * (done > 0.3), ctc)}
+
+    batches = store.batches(rng, options.frames)
+    optimise(model, batches, losses, 0.6 * options.minutes, options.learning_rate, "encoder")
+
+
+def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, options: argparse.Namespace) -> None:
+    """Second stage, the grammar: sentences put together from states of the encoder, which cost next to nothing."""
+    rng = np.random.default_rng(options.seed)
+    kinds = {number: 2 if name in CHARACTERS else 1 for name, number in all_targets().items()}
+    library, clips = StateLibrary(kinds), []
+    for examples in pack(sorted(store.examples, key=lambda example: len(example.poses)), 4 * options.frames):
+        batch = collate(examples, processor, rng)
+        with torch.inference_mode():
+            encoded = model.encoder(batch["pose_values"], batch["attention_mask"])
+        classes = step_classes(batch["frame_labels"], model)
+        for example, states, mask, row in zip(examples, *encoded.to_tuple()[:2], classes, strict=True):
+            seen = mask.bool()
+            library.add(states[seen].numpy(), row[seen].numpy())
+            if example.text is not None:
+                clips.append((states[seen].numpy(), example.text))
+
+    def draw() -> tuple[np.ndarray, str]:
+        """A whole clip, or a sentence put together."""
+        if rng.random() < 0.4:
+            return clips[rng.integers(len(clips))]
+        targets, text = sentence_targets(rng)
+        return (library.splice(targets, rng), text) if library.can_make(targets) else draw()
+
+    def batches() -> Iterator[list[tuple[np.ndarray, str]]]:
+        while True:
+            yield [draw() for _ in range(48)]
+
+    def losses(drawn: list[tuple[np.ndarray, str]], done: float) -> dict[str, tuple[float, torch.Tensor]]:
+        states = pad([torch.tensor(each) for each, _ in drawn], 0)
+        mask = pad([torch.ones(len(each), dtype=torch.long) for each, _ in drawn], 0)
+        labels = processor(text=[text for _, text in drawn], return_tensors="pt")["labels"]
+        output = model(encoder_outputs=model.encode(sign_states=states, sign_mask=mask), labels=labels)
+        return {"translation": (1.0, output.loss)}
+
+    optimise(model, batches(), losses, 0.15 * options.minutes, options.learning_rate, "decoder")
+
+
+def train_together(model: Any, processor: PoseProcessor, store: ExampleStore, options: argparse.Namespace) -> None:
+    """Third stage: both, on clips."""
+    rng = np.random.default_rng(options.seed + 1)
+
+    def losses(examples: list[Example], done: float) -> dict[str, tuple[float, torch.Tensor]]:
+        batch = collate(examples, processor, rng)
+        glosses, frames = batch.pop("gloss_labels"), batch.pop("frame_labels")
+        tokens = (batch["labels"] != -100).sum().clamp(min=1)
+        output = model(**batch, num_items_in_batch=tokens)
+        mask = model.encoder.downsample_mask(batch["attention_mask"])
+        ctc = ctc_loss(output.ctc_logits, mask, glosses, blank=0)
+        timed = timed_loss(output.ctc_logits, step_classes(frames, model))
+        return {"translation": (1.0, output.loss), "ctc": (0.3, ctc), "timed": (0.1, timed)}
+
+    batches = store.batches(rng, options.frames)
+    optimise(model, batches, losses, 0.25 * options.minutes, 0.4 * options.learning_rate, "together")
+
+
+STAGES = {"encoder": train_encoder, "decoder": train_decoder, "together": train_together}
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
@@ -177,25 +246,25 @@ def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     return [{"params": matrices, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
 
 
-def losses(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Cross-entropy a text token, CTC a target, cross-entropy a step against what is made at that time."""
-    gloss_labels, frame_labels = batch.pop("gloss_labels"), batch.pop("frame_labels")
-    tokens = (batch["labels"] != -100).sum().clamp(min=1)
-    output = model(**batch, num_items_in_batch=tokens)
-    mask = model.encoder.downsample_mask(batch["attention_mask"])
-    padded = nn.functional.pad(frame_labels, (0, -frame_labels.shape[1] % model.config.encoder_config.stride), value=-1)
-    steps = padded.unflatten(1, (mask.shape[1], -1)).amax(-1)  # a step shows what either of its frames shows
-    logits = output.ctc_logits.float().flatten(0, 1)
+def step_classes(frame_labels: torch.Tensor, model: Any) -> torch.Tensor:
+    """(B, T) -> (B, S): a step shows what one of its frames shows; -1 is padding or unknown."""
+    stride = model.config.encoder_config.stride
+    padded = nn.functional.pad(frame_labels, (0, -frame_labels.shape[1] % stride), value=-1)
+    return padded.unflatten(1, (-1, stride)).amax(-1)
+
+
+def timed_loss(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of every step against what is made at that time; steps on the way to the next sign count less."""
     weights = torch.ones(logits.shape[-1])
-    weights[0] = 0.3  # half of all steps are on the way from one sign to the next
-    timed = nn.functional.cross_entropy(logits, steps.flatten(), weights, ignore_index=-1)
-    return output.loss, ctc_loss(output.ctc_logits, mask, gloss_labels, blank=0), timed.nan_to_num()
+    weights[0] = 0.3
+    loss = nn.functional.cross_entropy(logits.float().flatten(0, 1), classes.flatten(), weights, ignore_index=-1)
+    return loss.nan_to_num()  # no time is known of anything in the batch
 
 
 def save(model: Any, processor: PoseProcessor, folder: Path) -> None:
     """float16 on disk, float32 in use; without the code, which the package has."""
     folder.mkdir(parents=True, exist_ok=True)
-    model.generation_config.max_new_tokens = 64
+    model.eval().generation_config.max_new_tokens = 64
     copy.deepcopy(model).half().save_pretrained(folder)
     processor.save_pretrained(folder)
     for path in folder.glob("*.py"):
@@ -258,8 +327,11 @@ def main() -> None:
     settings = processor.feature_extractor.settings
     if options.minutes:
         with ExampleStore(mix, all_targets(), settings, options.capacity, options.workers, options.seed) as store:
-            train(model.train(), processor, store, options)
-    save(model.eval(), processor, options.output)
+            store.wait_for(min(options.capacity, 4000))
+            for stage in options.stages:
+                STAGES[stage](model.train(), processor, store, options)
+                save(model, processor, options.output)
+    save(model, processor, options.output)
     if options.test_size:
         describe(options.output, options.test_size)
 

@@ -89,6 +89,12 @@ def word(rng: np.random.Generator) -> Draft:
     return sign([LETTER_PREFIX + letters.upper()], letters.capitalize(), rng)
 
 
+def sentence_targets(rng: np.random.Generator) -> tuple[list[int], str]:
+    """A sentence of the training split as classes and text, without a clip."""
+    pair = next(sentences("train", int(rng.integers(1 << 31))))
+    return [all_targets()[target] for target in targets_of(list(pair.glosses))], pair.text
+
+
 SOURCES = {"sentence": sentence, "signs": signs, "word": word}
 
 

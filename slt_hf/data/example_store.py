@@ -10,7 +10,11 @@ their own.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import queue
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -23,6 +27,7 @@ from slt_hf.processing.pose_transforms import PoseSettings, prepare_clip
 # T frames, V landmarks, C coordinates
 
 Source = Callable[[np.random.Generator], Any]  # -> clip, text, targets, spans_ms
+RENEWED = 0.3  # examples made anew for each one that is used: varied as it is read, a clip is good for a few times
 POOL = 8  # batches' worth of examples that are sorted by length together, so that a batch has little padding
 
 
@@ -67,8 +72,10 @@ class ExampleStore:
         self.capacity = capacity
         self.examples: list[Example] = []
         self.made = 0
+        self.drawn = 0
         context = multiprocessing.get_context("spawn")  # forking a process that holds torch's threads can hang
-        self._queue = context.Queue(maxsize=64)
+        self._closed = threading.Event()
+        self._queue = context.Queue(maxsize=8)
         work = [
             (dict(sources), dict(numbers), settings, np.random.SeedSequence((seed, worker)))
             for worker in range(workers)
@@ -78,30 +85,39 @@ class ExampleStore:
     def __enter__(self) -> ExampleStore:
         for worker in self._workers:
             worker.start()
+        threading.Thread(target=self._take_in, daemon=True).start()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         for worker in self._workers:
             worker.terminate()
             worker.join()
+        self._closed.set()
+        self._queue.cancel_join_thread()  # a worker may have been stopped in the middle of a clip
 
-    def take_in(self, at_least: int = 0) -> None:
-        """Move what the workers have made into the store; wait until `at_least` examples are there."""
-        while len(self.examples) < at_least or not self._queue.empty():
-            example = self._queue.get(timeout=120)
-            if len(self.examples) < self.capacity:
-                self.examples.append(example)
-            else:
-                self.examples[self.made % self.capacity] = example
-            self.made += 1
+    def wait_for(self, count: int) -> None:
+        """Return when so many examples are there."""
+        while len(self.examples) < count:
+            time.sleep(0.1)
+
+    def _take_in(self) -> None:
+        """A thread: move what the workers make into the store, which fills at once and then renews as it is used."""
+        while not self._closed.is_set():
+            if self.made > self.capacity + RENEWED * self.drawn:
+                time.sleep(0.1)
+                continue
+            with contextlib.suppress(queue.Empty):
+                example = self._queue.get(timeout=0.5)
+                self.examples[self.made % self.capacity : self.made % self.capacity + 1] = [example]
+                self.made += 1
 
     def batches(self, rng: np.random.Generator, frames: int) -> Iterator[list[Example]]:
         """Batches without end, of similar lengths, each of at most `frames` frames with its padding."""
         while True:
-            self.take_in()
             order = rng.permutation(len(self.examples))
             mean = np.mean([len(example.poses) for example in self.examples[-200:]])
             drawn = [self.examples[index] for index in order[: int(POOL * frames / mean) + 1]]
+            self.drawn += len(drawn)
             packed = pack(sorted(drawn, key=lambda example: len(example.poses)), frames)
             yield from (packed[index] for index in rng.permutation(len(packed)))
 
@@ -117,7 +133,7 @@ def pack(examples: list[Example], frames: int) -> list[list[Example]]:
 
 
 def _fill(
-    queue: multiprocessing.Queue, sources: dict, numbers: dict, settings: PoseSettings, seed: np.random.SeedSequence
+    made: multiprocessing.Queue, sources: dict, numbers: dict, settings: PoseSettings, seed: np.random.SeedSequence
 ) -> None:
     """A worker: make examples until it is stopped."""
     rng = np.random.default_rng(seed)
@@ -127,7 +143,7 @@ def _fill(
         clip, text, targets, spans_ms = source(rng)
         poses = prepare_clip(clip, settings).astype(np.float16)
         classes = [numbers[target] for target in targets]
-        queue.put(Example(poses, text, classes, frame_classes(len(poses), classes, spans_ms, settings.fps)))
+        made.put(Example(poses, text, classes, frame_classes(len(poses), classes, spans_ms, settings.fps)))
 
 
 def frame_classes(num_frames: int, classes: list[int], spans_ms: np.ndarray | None, fps: float) -> np.ndarray:
