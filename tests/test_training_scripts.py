@@ -270,3 +270,40 @@ def test_a_checkpoint_cut_off_while_saving_is_passed_over(tmp_path: Path) -> Non
         if content is not None:
             (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(content)
     assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-5"
+
+
+@pytest.mark.slow
+def test_a_run_published_to_the_hub_is_resumed_from_there_on_a_new_machine(
+    repository: Path, corpus: Path, tmp_path: Path, hub_server: Any
+) -> None:
+    import yaml
+
+    recipe = {**COMMON, "dataset": [str(corpus / "manifest.csv")], "tokenizer": str(corpus / "tokenizer")}
+    recipe |= {"text_config": TINY_T5, "eval_strategy": "no", "save_strategy": "steps", "save_steps": 2}
+    recipe |= {"push_to_hub": True, "hub_model_id": "org/run", "hub_strategy": "checkpoint", "logging_steps": 1}
+    script = str(repository / "scripts" / "train_translation.py")
+    for machine, options in (("first", {"max_steps": 4}), ("second", {"max_steps": 6, "resume": True})):
+        own = {**recipe, **options, "output_dir": str(tmp_path / machine), "lr_scheduler_type": "constant"}
+        (tmp_path / f"{machine}.yaml").write_text(yaml.safe_dump(own))
+        hub_server.run([sys.executable, script, str(tmp_path / f"{machine}.yaml")])
+    published = hub_server.files("org/run")
+    assert {"model.safetensors", "config.json", "processor_config.json", "README.md"} <= published.keys()
+    assert "modeling_sign_to_text.py" in published and "last-checkpoint/trainer_state.json" in published
+    log = json.loads((tmp_path / "second" / "trainer_state.json").read_text())["log_history"]
+    assert [entry["step"] for entry in log if "loss" in entry] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "tracker, package", [("tensorboard", "tensorboard"), ("trackio", "trackio"), ("wandb", "wandb")]
+)
+@pytest.mark.slow
+def test_runs_are_tracked_offline(
+    tracker: str, package: str, repository: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(package, reason=f"{package} is an optional tracker; pip install 'slt_hf[tracking]'")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tensorboard"))
+    run("train_translation.py", repository, corpus, tmp_path / "run", text_config=TINY_T5, report_to=tracker)
+    assert any((tmp_path / ("wandb" if tracker == "wandb" else tracker)).rglob("*"))

@@ -1,0 +1,111 @@
+"""Every recipe, two steps, with a tiny model of the same kind in place of the one it names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+RECIPES = sorted((Path(__file__).resolve().parent.parent / "scripts" / "recipes").glob("*.yaml"))
+SMALL = {"vocab_size": 64, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
+T5 = {"model_type": "t5", "d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 32, "num_layers": 1, **SMALL}
+BART = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4, "bos_token_id": 2} | {
+    "decoder_attention_heads": 4, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "max_position_embeddings": 600, **SMALL
+}  # fmt: skip
+# What a recipe names -> a config of the same kind
+TEXT_MODELS = {
+    "t5": T5, "mt5": {**T5, "model_type": "mt5"}, "umt5": {**T5, "model_type": "umt5"},
+    "bart": {**BART, "model_type": "bart"}, "mbart": {**BART, "model_type": "mbart"},
+    "nllb": {**BART, "model_type": "m2m_100"}, "m2m100": {**BART, "model_type": "m2m_100"},
+    "pegasus": {**BART, "model_type": "pegasus"},
+}  # fmt: skip
+TINY_ENCODER = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+OVERRIDES = {
+    "max_steps": 2, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1, "use_cpu": True, "bf16": False,
+    "eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps", "save_steps": 2, "disable_tqdm": True,
+    "dataloader_pin_memory": False, "encoder_config": TINY_ENCODER, "max_eval_samples": 2, "logging_steps": 1,
+}  # fmt: skip
+
+
+def kind(name: str) -> str:
+    """Family of a Hub model by its name: google-t5/t5-small is t5."""
+    short = name.split("/")[-1].lower().replace("_", "-")
+    return next(family for family in sorted(TEXT_MODELS, key=len, reverse=True) if short.startswith(family))
+
+
+def tiny_text_model(recipe: dict[str, Any], folder: Path, vocabulary: int) -> str:
+    """A folder with a random model of the recipe's kind."""
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM, BertConfig, BertModel
+
+    if recipe.get("decoder_model"):
+        BertModel(BertConfig(64, 32, 1, 4, 32, max_position_embeddings=600)).save_pretrained(folder)
+        return str(folder)
+    fields = {**TEXT_MODELS[kind(recipe["text_model"])], "vocab_size": vocabulary}
+    AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(fields.pop("model_type"), **fields)).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four training and two dev clips of the synthetic signer with their manifest, and a tokenizer for their words."""
+    from slt_hf.data.manifest import Sample, write_manifest
+    from slt_hf.processing.pose_files import write_pose
+    from slt_hf.synthesis import make_sample
+    from slt_hf.training.word_tokenizer import train_word_tokenizer
+
+    folder, samples = tmp_path_factory.mktemp("clips"), []
+    for index in range(6):
+        made = make_sample(index, "train", layout="signing_85")
+        write_pose(made.clip, folder / f"{index}.pose")
+        split = "train" if index < 4 else "dev"
+        gloss = "FIRST" if index % 2 else "SECOND"
+        samples.append(
+            Sample(id=str(index), pose=f"{index}.pose", text=made.text, gloss=gloss, language="eng", split=split)
+        )
+    write_manifest(samples, folder / "manifest.jsonl")
+    train_word_tokenizer([sample.text or "" for sample in samples], min_count=1).save_pretrained(folder / "tokenizer")
+    return folder
+
+
+def script_of(path: Path) -> str:
+    return next(
+        line.split("scripts/")[1].split()[0] for line in path.read_text().splitlines() if "scripts/train_" in line
+    )
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, marks=() if p.stem == "t5_small" else pytest.mark.slow, id=p.stem) for p in RECIPES]
+)
+def test_recipe_trains(
+    path: Path, clips: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import runpy
+
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    if path.stem.startswith("real_"):
+        pytest.skip("trained whole by `make real`, on data of its own")
+    recipe = yaml.safe_load(path.read_text())
+    recipe |= OVERRIDES | {"dataset": [str(clips / "manifest.jsonl")], "output_dir": str(tmp_path / "run")}
+    for name in ("encoder", "processor", "quantization", "language_codes"):  # earlier stages, GPUs, real vocabularies
+        recipe.pop(name, None)
+    if script_of(path) != "train_isolated_signs.py":
+        recipe["tokenizer"] = str(clips / "tokenizer")
+    if "text_model" in recipe:
+        recipe["text_model"] = tiny_text_model(recipe, tmp_path / "text", 400)
+    if recipe.get("decoder_model"):
+        GPT2LMHeadModel(GPT2Config(vocab_size=400, n_embd=32, n_layer=1, n_head=4)).save_pretrained(tmp_path / "gpt2")
+        recipe["decoder_model"] = str(tmp_path / "gpt2")
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    monkeypatch.setattr(sys, "argv", [script_of(path), str(tmp_path / "recipe.yaml")])
+    runpy.run_path(str(repository / "scripts" / script_of(path)))["main"]()
+    assert (tmp_path / "run" / "model.safetensors").is_file() and (tmp_path / "run" / "README.md").is_file()
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_recipe_says_source_and_memory(path: Path) -> None:
+    header = "\n".join(line for line in path.read_text().splitlines() if line.startswith("#")).lower()
+    assert "source" in header and ("hardware" in header or "cores" in header) and script_of(path)
