@@ -3,8 +3,9 @@
     python benchmarks/encoder_speed.py --threads 2 --output results/encoder_speed.json
 
 Both run in this one process, in turn, on random poses: frames per second of a forward pass and of a training step
-(forward, backward, no optimizer), medians over repeats. Then the default encoder alone from T=256 to T=4096, where the
-time per frame must not grow. FLOPs are counted by torch on the modules that are timed; a multiply-add is two.
+(forward, backward, no optimizer), the fastest of the repeats, so that a busy machine distorts less. Then the default
+encoder alone from T=256 to T=4096, where the time per frame must not grow. FLOPs are counted by torch on the modules
+that are timed; a multiply-add is two.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -123,7 +123,7 @@ def seconds(run, *arguments) -> float:
 
 
 def compare(models: dict[str, tuple[nn.Module, int]], run, batch: int, frames: int, repeats: int) -> dict[str, float]:
-    """Median seconds of each model. The models take turns, so that a busy moment of the machine meets both."""
+    """Seconds of each model, its fastest run. The models take turns, so that a busy moment meets both."""
     inputs = {name: poses(batch, frames, landmarks) for name, (_, landmarks) in models.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
     for repeat in range(repeats + 1):
@@ -131,7 +131,7 @@ def compare(models: dict[str, tuple[nn.Module, int]], run, batch: int, frames: i
             elapsed = seconds(run, model, inputs[name])
             if repeat:  # the first run of each warms caches
                 times[name].append(elapsed)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: min(values) for name, values in times.items()}
 
 
 def compare_all(models: dict[str, tuple[nn.Module, int]], repeats: int) -> list[dict]:
@@ -169,7 +169,7 @@ def measure_linearity(model: nn.Module, landmarks: int, repeats: int) -> list[di
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, help="write the numbers as JSON")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -178,7 +178,7 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         return torch.cat([start, labels[:, :-1]], dim=1)
 
     def _prepare_cache_for_generation(self, *args, **kwargs):
-        """A text model with a way of its own (T5Gemma) makes the cache; the usual way reads the decoder from our config."""
+        """T5Gemma has a way of its own to make the cache; the usual way reads the decoder from our config."""
         own = type(self.text_model)._prepare_cache_for_generation
         if own is GenerationMixin._prepare_cache_for_generation:
             return super()._prepare_cache_for_generation(*args, **kwargs)
