@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from slt_hf.cli.check_model import check_model
 from slt_hf.cli.demo import demo
 from slt_hf.cli.draw import draw
 from slt_hf.cli.env import env
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    demo, translate, evaluate, info, inspect, view, draw, push, env, manifest, prepare, extract,
+    demo, translate, evaluate, check_model, info, inspect, view, draw, push, env, manifest, prepare, extract,
     push_dataset,
 )  # fmt: skip
 for command in COMMANDS:
