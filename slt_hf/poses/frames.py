@@ -1,11 +1,14 @@
 """Decode video frames by time within a budget. Imports only numpy and av.
 
+A video may also be a folder of pictures, one a frame, named `folder/*.png`: RWTH-PHOENIX-Weather 2014T comes so.
+
 The extraction worker runs in an environment of its own, without slt_hf, and loads this very file by path: what
 the extractor sees is what `slt_hf.poses.video` reads. Errors here are Python's own; `video.py` makes them `VideoError`.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +19,9 @@ from typing import Any, BinaryIO, NamedTuple
 import av
 import numpy as np
 
+PICTURES = "png_pipe,jpeg_pipe,image2"
 CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,ogg,flv,asf,gif"  # no playlists: those open other files
+PICTURES_FPS = 25.0  # of a folder of pictures: the rate of PHOENIX, whose files do not say
 SEEK_ABOVE_MS = 10_000  # up to here decoding from the start is as fast as seeking (a GOP is often 250 frames)
 
 
@@ -49,6 +54,25 @@ class Frame(NamedTuple):
     image: np.ndarray  # RGB uint8 (H, W, 3), upright
 
 
+def is_pictures(source: Any) -> bool:
+    """Whether a source is a folder of pictures, `folder/*.png`."""
+    return isinstance(source, (str, Path)) and "*" in Path(source).name
+
+
+def _pictures(source: str | Path) -> list[Path]:
+    """The pictures in the order of the numbers in their names."""
+    place = Path(source)
+    found = list(place.parent.glob(place.name)) if place.parent.is_dir() else []
+    if not found:
+        raise FileNotFoundError(str(source))
+    return sorted(found, key=lambda path: ([int(number) for number in re.findall(r"\d+", path.stem)], path.name))
+
+
+def _picture(path: Path) -> np.ndarray:
+    with open(path, "rb") as file, av.open(file, "r", options={"format_whitelist": PICTURES}) as container:
+        return upright(next(container.decode(video=0)))
+
+
 @contextmanager
 def open_video(source: str | Path | BinaryIO) -> Iterator[tuple[Any, Any]]:
     """The container and its first video stream; the file is read as bytes, so that it can name no other file."""
@@ -66,6 +90,10 @@ def open_video(source: str | Path | BinaryIO) -> Iterator[tuple[Any, Any]]:
 
 def read_info(source: str | Path | BinaryIO) -> VideoInfo:
     """The header alone."""
+    if is_pictures(source):
+        pictures = _pictures(source)  # type: ignore[arg-type]
+        height, width = _picture(pictures[0]).shape[:2]
+        return VideoInfo(width, height, PICTURES_FPS, 1000 * len(pictures) / PICTURES_FPS, len(pictures))
     with open_video(source) as (container, stream):
         if stream.duration is not None:
             duration: float | None = float(stream.duration * stream.time_base) * 1000
@@ -77,6 +105,8 @@ def read_info(source: str | Path | BinaryIO) -> VideoInfo:
 
 def packet_times(source: str | Path | BinaryIO, budget: VideoBudget) -> list[float]:
     """Times in ms of the frames that the file holds, in order, without decoding any."""
+    if is_pictures(source):
+        return [1000 * number / PICTURES_FPS for number in range(len(_pictures(source)))]  # type: ignore[arg-type]
     with open_video(source) as (container, stream):
         clock = _Clock()
         stamps = []
@@ -103,6 +133,9 @@ def decode(
         ValueError: if the file asks for more than the budget or holds no video.
     """
     budget = budget or VideoBudget()
+    if is_pictures(source):
+        yield from _decode_pictures(source, start_ms, end_ms, budget, wanted)  # type: ignore[arg-type]
+        return
     with open_video(source) as (container, stream):
         _check_size(stream.width, stream.height, budget)
         stream.thread_type = "AUTO"
@@ -126,6 +159,29 @@ def decode(
             clock.stop()  # what is done with the frame is not the file's fault
             yield Frame(time_ms, image)
             clock.go()
+
+
+def _decode_pictures(
+    source: str | Path,
+    start_ms: float | None,
+    end_ms: float | None,
+    budget: VideoBudget,
+    wanted: Callable[[float], bool] | None,
+) -> Iterator[Frame]:
+    """`decode` for a folder of pictures."""
+    clock = _Clock()
+    for number, path in enumerate(_pictures(source)):
+        time_ms = 1000 * number / PICTURES_FPS
+        _check(number + 1, clock.seconds(), budget)
+        if end_ms is not None and time_ms >= end_ms - 1e-6:
+            break
+        if time_ms < (start_ms or 0.0) - 1e-6 or (wanted is not None and not wanted(time_ms)):
+            continue
+        image = _picture(path)
+        _check_size(image.shape[1], image.shape[0], budget)
+        clock.stop()
+        yield Frame(time_ms, image)
+        clock.go()
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:

@@ -136,7 +136,7 @@ class Corpus:
 
 def _exists(folder: Path, relative: str) -> bool:
     place = folder / relative
-    return place.parent.is_dir() if "*" in place.name else place.is_file()
+    return any(place.parent.glob(place.name)) if "*" in place.name else place.is_file()
 
 
 def split_of(path: Path) -> str | None:
