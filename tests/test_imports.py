@@ -14,7 +14,7 @@ LEVELS = [
     {"modeling", "processing"},
     {"errors", "clips", "ctc", "device", "poses", "synthesis", "visualization"},
     {"checkpoint", "data", "demonstration", "engines", "environment", "evaluation", "export", "hub", "metrics"}
-    | {"drawing", "model_card", "pipeline", "streaming", "viewer"},
+    | {"check_model", "drawing", "model_card", "pipeline", "streaming", "viewer"},
     {"training", "serving"},
     {"cli", "scripts", "spaces"},
 ]
