@@ -184,7 +184,8 @@ def hide_frames(confidence: np.ndarray, share: float, rng: np.random.Generator) 
     """Confidence (T, V) with a share of its frames 0; never all of them."""
     hidden = rng.random(len(confidence)) < share
     hidden[rng.integers(len(confidence))] = False
-    return np.where(hidden[:, None], np.float32(0), confidence)
+    left = np.where(hidden[:, None], np.float32(0), confidence)
+    return left if left.any() else confidence  # what was kept may show nobody
 
 
 def hide_part(confidence: np.ndarray, layout: str, rng: np.random.Generator) -> np.ndarray:
