@@ -7,9 +7,9 @@ Memory, in bytes per parameter of the text model:
     LoRA    frozen weights as for use, and 16 for each adapter parameter, which stay in fp32
 
 In 8 and 4 bits only linear layers shrink; embeddings, norms and the head stay in bf16; such weights train through LoRA
-alone. `bf16: true` in a recipe computes in bf16 but keeps fp32 weights, so it trains in the memory of fp32; `dtype:
-bfloat16` holds the weights in bf16. Our encoder and projector train in fp32 beside it (16 bytes each). Activations come on
-top; `activation_bytes` estimates them.
+alone. `bf16: true` in a recipe computes in bf16 but keeps fp32 weights, and so takes the memory of fp32;
+`dtype: bfloat16` holds the weights in bf16. Our encoder and projector train in fp32 beside it (16 bytes each).
+Activations come on top; `activation_bytes` estimates them.
 """
 
 from __future__ import annotations
@@ -65,10 +65,13 @@ class ModelFit:
     activations: float = 0.0
 
 
-def check_model(name: str, lora_r: int = 16, frames: int = 256, tokens: int = 64) -> ModelFit:
+def check_model(
+    name: str, lora_r: int = 16, frames: int = 256, tokens: int = 64, decoder: str | None = None
+) -> ModelFit:
     """Look at a model of the Hub, a folder, or a `config.json`.
 
     Args:
+        decoder: a causal model that `name` is joined with as encoder, such as BERT with GPT-2.
         lora_r: rank of the adapters to count.
         frames, tokens: of a typical clip and its text, for the estimate of activations.
 
@@ -77,6 +80,10 @@ def check_model(name: str, lora_r: int = 16, frames: int = 256, tokens: int = 64
         CheckpointError: if a local config cannot be understood.
     """
     config = load_config(name)
+    if decoder is not None:
+        from transformers import EncoderDecoderConfig
+
+        config = EncoderDecoderConfig.from_encoder_decoder_configs(config, load_config(decoder))
     reasons = reasons_against(config)
     if reasons:
         return ModelFit(name, config.model_type, fits=False, reasons=reasons)
@@ -123,7 +130,9 @@ def reasons_against(config: Any) -> list[str]:
             return []
         return [f"{kind} takes sound or pictures in and has no text encoder and decoder of its own"]
     if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        return [f"{kind} is no sequence-to-sequence model; join it as `decoder_model` with an encoder as `text_model`"]
+        return [
+            f"{kind} is no sequence-to-sequence model; join two halves: `text_model` with `decoder_model` (--decoder)"
+        ]
     return [f"{kind} is not in transformers' sequence-to-sequence mapping; take T5, BART, M2M100 or their kin"]
 
 
@@ -271,7 +280,7 @@ def notes_on(model_type: str, longest_input: int | None) -> list[str]:
     if model_type in ("mbart", "m2m_100", "nllb-moe"):
         notes.append("is told the target language by a first token: set `language_codes` in the recipe")
     if model_type == "encoder-decoder":
-        notes.append("its cross-attention starts untrained unless this checkpoint has trained it")
+        notes.append("its cross-attention starts untrained, unless a checkpoint of the pair has trained it")
     return notes
 
 

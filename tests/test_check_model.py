@@ -67,6 +67,14 @@ def test_other_models_do_not_fit_and_the_reason_says_what_would(tmp_path: Path, 
     assert not fit.fits and reason in fit.reasons[0]
 
 
+def test_two_halves_are_joined_into_one_model(tmp_path: Path):
+    CONFIGS["encoder-decoder"].encoder.save_pretrained(tmp_path / "bert")
+    CONFIGS["encoder-decoder"].decoder.save_pretrained(tmp_path / "gpt2")
+    fit = check_model(str(tmp_path / "bert"), decoder=str(tmp_path / "gpt2"))
+    whole = AutoModelForSeq2SeqLM.from_config(CONFIGS["encoder-decoder"])
+    assert fit.fits and fit.parameters == sum(weight.numel() for weight in whole.parameters())
+
+
 def without_encoder(fit: ModelFit, precision: str, way: str, each: float = ENCODER_BYTES) -> float:
     """Bytes of the text model alone."""
     value = fit.memory[precision][way]

@@ -16,6 +16,7 @@ def check_model(
     lora_r: Annotated[int, typer.Option(help="Rank of LoRA adapters to count.")] = 16,
     frames: Annotated[int, typer.Option(help="Frames of a typical clip, for the estimate of activations.")] = 256,
     tokens: Annotated[int, typer.Option(help="Tokens of a typical text.")] = 64,
+    decoder: Annotated[str | None, typer.Option(help="Causal model to join it with: BERT with GPT-2.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Whether a sequence-to-sequence model of the Hub can write the text, how wide it is, and what memory it takes.
@@ -25,7 +26,7 @@ def check_model(
     from slt_hf.check_model import check_model as check
     from slt_hf.cli.output import print_json
 
-    fit = check(name, lora_r, frames, tokens)
+    fit = check(name, lora_r, frames, tokens, decoder)
     if json:
         print_json(**asdict(fit))
     else:
