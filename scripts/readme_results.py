@@ -1,0 +1,95 @@
+"""Write the results table of README.md from the files in results/, so that no number is typed by hand.
+
+python scripts/readme_results.py            # rewrite the table
+python scripts/readme_results.py --check    # exit 1 if README.md says something else
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- results: made by scripts/readme_results.py -->", "<!-- end of results -->"
+Row = tuple[str, str, str]  # what, result, command
+
+TASKS = {
+    "f1": "F1: letters of unseen sign languages",
+    "f2": "F2: words spelled by unseen signers",
+    "w": "W: isolated ASL words",
+}
+NAMES = {"top1": "top-1", "top5": "top-5", "cer": "character error rate", "exact_match": "exact match"}
+
+
+def real_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Dev and cross-validation scores of the real tasks."""
+    for task, title in TASKS.items():
+        for split, scores in report.get(task, {}).get("scores", {}).items():
+            told = ", ".join(f"{NAMES[name]} {scores[name]:.2f}" for name in NAMES if name in scores)
+            yield f"{title}, {split}", told, report["command"]
+
+
+def learning_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Which encoder learns a fixed synthetic corpus soonest."""
+    for result in report["results"]:
+        reached = result["seconds_to_90"]
+        told = f"exact match {result['exact_match']:.0f} %, BLEU {result['bleu']:.1f}, "
+        told += "90 % not reached" if reached is None else f"90 % after {reached:.0f} s"
+        yield f"learning, {result['encoder']} encoder", told, report["command"]
+
+
+def bundled_rows(card: dict[str, Any]) -> Iterator[Row]:
+    """Scores in the bundled checkpoint's card."""
+    for metric in card.get("metrics", []):
+        yield (
+            f"bundled checkpoint, {metric.get('dataset', '')}: {metric['name']}",
+            str(metric["value"]),
+            card_command(card),
+        )
+
+
+def card_command(card: dict[str, Any]) -> str:
+    return card.get("command", "python scripts/train_bundled_checkpoint.py")
+
+
+SOURCES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
+    "slt_hf/checkpoints/demo/card.yaml": bundled_rows,
+    "results/real.json": real_rows,
+    "results/learning.json": learning_rows,
+}
+
+
+def table() -> str:
+    """The Markdown table of everything that was measured."""
+    lines = ["| what | result | made by |", "| --- | --- | --- |"]
+    for name, rows in SOURCES.items():
+        path = ROOT / name
+        if path.is_file():
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+            lines += [f"| {what} | {result} | `{command}` |" for what, result, command in rows(content)]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    options = parser.parse_args()
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    updated = before + BEGIN + "\n" + table() + "\n" + END + rest.split(END)[1]
+    if options.check:
+        sys.exit(
+            0 if updated == text else "README.md: its results are not those of results/; run scripts/readme_results.py"
+        )
+    readme.write_text(updated, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
