@@ -91,6 +91,7 @@ def main() -> None:
     rows = [*training_words(alphabets(shards, "train"), read_words(data, "train"))]
     rows += plain_words(alphabets(shards, "validation"), read_words(data, "dev"))
     write_shards(rows, arguments.output / "f2")
+    (arguments.output / "words.txt").write_text("\n".join(read_words(data, "train")) + "\n", encoding="utf-8")
     letter_tokenizer().save_pretrained(str(arguments.output / "letter_tokenizer"))
 
 

@@ -11,9 +11,12 @@ processor, generation settings, predictions and the model card, and loads with
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from transformers import EarlyStoppingCallback, set_seed
 
 from slt_hf.cli.script import run_script
+from slt_hf.label_ngrams import LabelNgrams
 from slt_hf.training.arguments import (
     AugmentationArguments,
     DataArguments,
@@ -72,6 +75,9 @@ def main() -> None:
     trainer.train(resume_from_checkpoint=resume_point(args))
     merge_lora(adapted, args.output_dir)
     trainer.finish()
+    if data.label_ngrams:
+        lines = Path(data.label_ngrams).read_text(encoding="utf-8").splitlines()
+        LabelNgrams.count(processor.tokenizer(lines)["input_ids"], model.config.vocab_size).save(args.output_dir)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,17 @@
 # S steps, V labels, L length of the label sequence; log-probabilities are natural logarithms, (S, V)
 
 Graves et al. 2006, "Connectionist Temporal Classification"; the beam search is Hannun et al. 2014 (arxiv:1408.2873)
-without its language model.
+with an optional language model over labels (`label_ngrams.py`).
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from slt_hf.label_ngrams import LabelNgrams
 
 NOTHING = -np.inf  # logarithm of 0
 
@@ -20,12 +25,19 @@ def greedy_labels(log_probs: np.ndarray, blank: int) -> list[int]:
     return [int(label) for label in best[changed] if label != blank]
 
 
-def beam_labels(log_probs: np.ndarray, blank: int, num_beams: int, labels_per_step: int = 16) -> list[int]:
+def beam_labels(
+    log_probs: np.ndarray,
+    blank: int,
+    num_beams: int,
+    labels_per_step: int = 16,
+    language_model: LabelNgrams | None = None,
+) -> list[int]:
     """The label sequence with the highest probability over all its alignments, searched with a beam of prefixes.
 
     Args:
         num_beams: prefixes kept after each step.
         labels_per_step: extensions tried at each step, the likeliest ones.
+        language_model: adds its score of each label after those before it, and of the end.
     """
     beams: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, NOTHING)}  # prefix -> ends in blank, ends in label
     for step in log_probs:
@@ -34,13 +46,16 @@ def beam_labels(log_probs: np.ndarray, blank: int, num_beams: int, labels_per_st
         for prefix, (with_blank, with_label) in beams.items():
             total = np.logaddexp(with_blank, with_label)
             repeated = with_label + step[prefix[-1]] if prefix else NOTHING
+            following = None if language_model is None else language_model.after(prefix)
             _add(grown, prefix, total + step[blank], repeated)
             for label in (int(each) for each in likely if each != blank):
                 # the same label again is a new one only after a blank
                 before = with_blank if prefix and label == prefix[-1] else total
-                _add(grown, (*prefix, label), NOTHING, before + step[label])
+                prior = 0.0 if following is None else float(following[label])
+                _add(grown, (*prefix, label), NOTHING, before + step[label] + prior)
         beams = dict(sorted(grown.items(), key=lambda item: -np.logaddexp(*item[1]))[:num_beams])
-    return list(max(beams, key=lambda prefix: np.logaddexp(*beams[prefix])))
+    end = (lambda prefix: 0.0) if language_model is None else (lambda prefix: float(language_model.after(prefix)[-1]))
+    return list(max(beams, key=lambda prefix: np.logaddexp(*beams[prefix]) + end(prefix)))
 
 
 def _add(beams: dict, prefix: tuple[int, ...], with_blank: float, with_label: float) -> None:

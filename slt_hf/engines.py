@@ -21,6 +21,9 @@ from slt_hf.errors import RecipeError
 if TYPE_CHECKING:
     import torch
 
+    from slt_hf.label_ngrams import LabelNgrams
+
+BEAMS_WITH_LANGUAGE_MODEL = 12
 MAX_NEW_TOKENS = 128  # where neither caller nor checkpoint says; transformers' own default of 20 cuts sentences short
 
 
@@ -79,21 +82,27 @@ class TorchGenerator:
 
 
 class TorchCTC:
-    """CTC decoding of a recognition model; `num_beams` above 1 searches, 1 takes the best label of each step."""
+    """CTC decoding of a recognition model; `num_beams` above 1 searches, 1 takes the best label of each step.
 
-    def __init__(self, model: Any):
+    With a language model over labels beside the weights, a search is the default.
+    """
+
+    def __init__(self, model: Any, language_model: LabelNgrams | None = None):
         self.model = model.eval()
+        self.language_model = language_model
         self.blank = model.config.pad_token_id or 0
 
-    def generate(self, inputs: Mapping[str, Any], num_beams: int = 1) -> list[Hypothesis]:
+    def generate(self, inputs: Mapping[str, Any], num_beams: int | None = None) -> list[Hypothesis]:
         import torch
 
+        if num_beams is None:
+            num_beams = 1 if self.language_model is None else BEAMS_WITH_LANGUAGE_MODEL
         with torch.inference_mode():
             output = self.model(**to_device(inputs, self.model))
             log_probs = output.logits.float().log_softmax(-1).cpu().numpy()
         lengths = output.attention_mask.sum(-1).tolist()
         return [
-            ctc_hypothesis(scores[:length], self.blank, num_beams)
+            ctc_hypothesis(scores[:length], self.blank, num_beams, self.language_model)
             for scores, length in zip(log_probs, lengths, strict=True)
         ]
 
@@ -112,10 +121,14 @@ class TorchClassifier:
         return logits.float().softmax(-1).cpu().numpy()
 
 
-def ctc_hypothesis(log_probs: np.ndarray, blank: int, num_beams: int = 1) -> Hypothesis:
+def ctc_hypothesis(
+    log_probs: np.ndarray, blank: int, num_beams: int = 1, language_model: LabelNgrams | None = None
+) -> Hypothesis:
     """Decode the steps of one clip, (S, V)."""
     search = num_beams > 1
-    labels = beam_labels(log_probs, blank, num_beams) if search else greedy_labels(log_probs, blank)
+    labels = greedy_labels(log_probs, blank)
+    if search:
+        labels = beam_labels(log_probs, blank, num_beams, language_model=language_model)
     return Hypothesis(labels, sequence_log_probability(log_probs, labels, blank), max(1, len(labels)))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from slt_hf.checkpoint import architecture_of, bundled_checkpoint, find_checkpoint, load_model, load_processor
 from slt_hf.engines import LabelEngine, TextEngine, TorchClassifier, TorchCTC, TorchGenerator
 from slt_hf.errors import ClipError
+from slt_hf.label_ngrams import LabelNgrams
 
 if TYPE_CHECKING:
     import torch
@@ -277,7 +278,8 @@ def text_engine(folder: os.PathLike, device: str | None, dtype: Any) -> TextEngi
     }
     name = architecture_of(Path(folder), tuple(engines))
     module, engine = engines[name]
-    return engine(load_model(getattr(module, name), Path(folder), device, dtype))
+    model = load_model(getattr(module, name), Path(folder), device, dtype)
+    return TorchCTC(model, LabelNgrams.load(folder)) if engine is TorchCTC else engine(model)
 
 
 def is_list_of_clips(clips: Any) -> bool:
