@@ -196,6 +196,23 @@ def test_reports_hold_no_path_no_time_and_only_numbers_json_knows(tmp_path: Path
     assert to_json({"value": None}) == '{\n "value": null\n}\n'
 
 
+def test_scoring_files_needs_the_evaluate_extra_alone(tmp_path: Path):
+    said, asked, page = lines(tmp_path / "h.txt", SAID), lines(tmp_path / "r.txt", ASKED), str(tmp_path / "r.html")
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name in ('torch', 'transformers', 'datasets', 'pyarrow', 'pandas', 'accelerate'):\n"
+        "            raise ModuleNotFoundError(name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from slt_hf.cli.main import main\n"
+        f"sys.argv = ['slt-hf', 'evaluate', {said!r}, {asked!r}, '--samples', '10', '--html', {page!r}]\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and "BLEU-4" in done.stdout and (tmp_path / "r.html").is_file(), done.stderr
+
+
 def test_isl_signer_file_through_the_command(shared_data: Path, tmp_path: Path):
     path = shared_data / "annotations/isign/ISL-signer_validation.csv"
     with path.open(encoding="utf-8") as file:

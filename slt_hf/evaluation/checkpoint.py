@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from slt_hf.data.collator import clip_of
 from slt_hf.errors import EvaluationError, SignDataError
 from slt_hf.evaluation.bootstrap import SEED
 from slt_hf.evaluation.predictions import LABEL_COLUMNS, REFERENCE_COLUMNS, Predictions
@@ -144,6 +143,8 @@ def read_row(row: Mapping[str, Any]) -> PoseClip:
         from slt_hf.clips import load_clip
 
         return load_clip(row["video"], start_ms=row.get("start_ms"), end_ms=row.get("end_ms"))
+    from slt_hf.data.collator import clip_of  # imports pyarrow, which scoring two files must not need
+
     return clip_of(row)
 
 
