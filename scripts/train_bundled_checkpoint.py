@@ -16,6 +16,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from slt_hf.training.word_tokenizer import train_word_tokenizer
 # B batch, T frames, V landmarks, C coordinates
 
 Losses = Callable[[Any, float], dict[str, tuple[float, torch.Tensor]]]  # batch, share done -> name: weight, loss
-TEXT_MODEL = {"d_model": 192, "d_kv": 32, "num_heads": 6, "d_ff": 512, "num_layers": 1, "num_decoder_layers": 3}
+TEXT_MODEL = {"d_model": 192, "d_kv": 32, "num_heads": 6, "d_ff": 512, "num_layers": 2, "num_decoder_layers": 2}
 
 CARD = {
     "title": "slt_hf demo",
@@ -92,7 +93,7 @@ def build(seed: int) -> tuple[SignToTextForConditionalGeneration, PoseProcessor]
     config = SignToTextConfig(
         encoder_config=encoder.to_dict(),
         text_config=text.to_dict(),
-        text_encoder="skip",
+        text_encoder="use",  # it tells the decoder what stands before what; cross-attention alone has no order
         ctc_vocab_size=1 + len(all_targets()),
     )
     provenance = {"extractor": "slt_hf synthetic signer", "version": "1"}
@@ -135,7 +136,9 @@ def vary(example: Example, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
     return poses, example.frame_targets[places]
 
 
-def optimise(model: Any, batches: Iterator[Any], losses: Losses, minutes: float, rate: float, note: str) -> None:
+def optimise(
+    model: Any, batches: Iterator[Any], losses: Losses, minutes: float, rate: float, keep: Callable[[Any], None]
+) -> None:
     """AdamW with warm-up and a last third that slows down; the running mean of the weights is what is kept."""
     optimizer = torch.optim.AdamW(parameter_groups(model), betas=(0.9, 0.98))
     mean = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
@@ -157,8 +160,9 @@ def optimise(model: Any, batches: Iterator[Any], losses: Losses, minutes: float,
         if time.process_time() - told > 30:
             told = time.process_time()
             shown = " ".join(f"{name} {value / count:.3f}" for name, value in sums.items())
-            print(f"{note} {done:4.0%} step {step + 1} {shown}", flush=True)
+            print(f"{done:4.0%} step {step + 1} {shown}", flush=True)
             sums, count = Counter[str](), 0
+            keep(mean.module)
     model.load_state_dict(mean.module.state_dict())
 
 
@@ -178,7 +182,14 @@ def train_encoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
         return {"timed": (1.0 if done < 0.3 else 0.5 if done < 0.7 else 0.1, timed), "ctc": (0.3 * (done > 0.3), ctc)}
 
     batches = store.batches(rng, options.frames)
-    optimise(model, batches, losses, 0.6 * options.minutes, options.learning_rate, "encoder")
+    optimise(
+        model,
+        batches,
+        losses,
+        0.5 * options.minutes,
+        options.learning_rate,
+        lambda mean: save(mean, processor, options.output),
+    )
 
 
 def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, options: argparse.Namespace) -> None:
@@ -197,25 +208,31 @@ def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
             if example.text is not None:
                 clips.append((states[seen].numpy(), example.text))
 
-    def draw() -> tuple[np.ndarray, str]:
-        """A whole clip, or a sentence put together."""
-        if rng.random() < 0.4:
+    def draw(done: float) -> tuple[np.ndarray, str]:
+        """A sentence put together, at first of one state a sign; later also a whole clip."""
+        if rng.random() < min(0.4, 2 * (done - 0.4)):
             return clips[rng.integers(len(clips))]
         targets, text = sentence_targets(rng)
-        return (library.splice(targets, rng), text) if library.can_make(targets) else draw()
+        if not library.can_make(targets):
+            return draw(done)
+        return (library.summarize if rng.random() < 2 - 4 * done else library.splice)(targets, rng), text
 
-    def batches() -> Iterator[list[tuple[np.ndarray, str]]]:
-        while True:
-            yield [draw() for _ in range(48)]
-
-    def losses(drawn: list[tuple[np.ndarray, str]], done: float) -> dict[str, tuple[float, torch.Tensor]]:
+    def losses(size: int, done: float) -> dict[str, tuple[float, torch.Tensor]]:
+        drawn = [draw(done) for _ in range(size)]
         states = pad([torch.tensor(each) for each, _ in drawn], 0)
         mask = pad([torch.ones(len(each), dtype=torch.long) for each, _ in drawn], 0)
         labels = processor(text=[text for _, text in drawn], return_tensors="pt")["labels"]
         output = model(encoder_outputs=model.encode(sign_states=states, sign_mask=mask), labels=labels)
         return {"translation": (1.0, output.loss)}
 
-    optimise(model, batches(), losses, 0.15 * options.minutes, options.learning_rate, "decoder")
+    optimise(
+        model,
+        repeat(32),
+        losses,
+        0.3 * options.minutes,
+        options.learning_rate,
+        lambda mean: save(mean, processor, options.output),
+    )
 
 
 def train_together(model: Any, processor: PoseProcessor, store: ExampleStore, options: argparse.Namespace) -> None:
@@ -233,7 +250,14 @@ def train_together(model: Any, processor: PoseProcessor, store: ExampleStore, op
         return {"translation": (1.0, output.loss), "ctc": (0.3, ctc), "timed": (0.1, timed)}
 
     batches = store.batches(rng, options.frames)
-    optimise(model, batches, losses, 0.25 * options.minutes, 0.4 * options.learning_rate, "together")
+    optimise(
+        model,
+        batches,
+        losses,
+        0.2 * options.minutes,
+        0.4 * options.learning_rate,
+        lambda mean: save(mean, processor, options.output),
+    )
 
 
 STAGES = {"encoder": train_encoder, "decoder": train_decoder, "together": train_together}
@@ -329,6 +353,7 @@ def main() -> None:
         with ExampleStore(mix, all_targets(), settings, options.capacity, options.workers, options.seed) as store:
             store.wait_for(min(options.capacity, 4000))
             for stage in options.stages:
+                print(stage, flush=True)
                 STAGES[stage](model.train(), processor, store, options)
                 save(model, processor, options.output)
     save(model, processor, options.output)

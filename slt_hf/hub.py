@@ -123,6 +123,7 @@ def add_code(folder: Path) -> None:
     if "auto_map" not in values:
         model_class = getattr(modeling, values["architectures"][0])
         config = model_class.config_class.from_pretrained(folder)
+        custom_object_save(config, folder, config=config)
         with torch.device("meta"):
             custom_object_save(model_class(config), folder, config=config)
         named = json.dumps(values | {"auto_map": config.auto_map}, indent=2, sort_keys=True)

@@ -40,3 +40,7 @@ def test_rest_before_and_after_comes_from_the_ends_of_clips():
 
 def test_target_without_a_piece_cannot_be_made():
     assert library().can_make([1, 2, 3]) and not library().can_make([4])
+
+
+def test_summary_has_one_state_a_target():
+    assert library().summarize([3, 1, 2], np.random.default_rng(0))[:, 0].tolist() == [3, 1, 2]

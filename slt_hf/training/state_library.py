@@ -47,6 +47,11 @@ class StateLibrary:
     def can_make(self, targets: list[int]) -> bool:
         return all(self.pieces[target] for target in targets)
 
+    def summarize(self, targets: list[int], rng: np.random.Generator) -> np.ndarray:
+        """One state a target, the middle of a piece: what a decoder learns to read first, and quickly."""
+        pieces = [self.pieces[target][rng.integers(len(self.pieces[target]))] for target in targets]
+        return np.stack([piece[len(piece) // 2] for piece in pieces])
+
     def splice(self, targets: list[int], rng: np.random.Generator) -> np.ndarray:
         """States (S, D) of a clip that never was: the targets, each from a clip of its own."""
         kinds = [REST, *(self.kinds[target] for target in targets), REST]
