@@ -30,7 +30,7 @@ def extraction_python() -> Path:
 
 @pytest.fixture(scope="module")
 def mediapipe(extraction_python):
-    with MediaPipe(extraction_python, timeout_seconds=120) as extractor:
+    with MediaPipe(extraction_python, timeout_seconds=900) as extractor:
         yield extractor
 
 
@@ -121,6 +121,13 @@ def test_missing_environment_says_how_to_make_one(monkeypatch, tmp_path):
 def test_environment_without_mediapipe_says_what_its_python_said():
     with MediaPipe(sys.executable) as extractor, pytest.raises(PreparationError, match="No module named 'mediapipe'"):
         extractor.extract("any.mp4")
+
+
+def test_file_that_is_no_model_is_told_apart_from_a_bad_video(extraction_python, tmp_path):
+    (tmp_path / "holistic.task").write_bytes(b"no model")
+    with open_extractor("mediapipe_tasks", model=tmp_path / "holistic.task", python=extraction_python) as extractor:
+        with pytest.raises(PreparationError, match="the extractor ended with code 1"):
+            extractor.extract("any.mp4")
 
 
 def test_unknown_extractor_lists_the_known_ones():

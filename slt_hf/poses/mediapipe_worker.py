@@ -148,6 +148,8 @@ def main():
     landmarks = Tasks(options.model) if options.model else Solutions(options.complexity)
     if options.memory_bytes:
         resource.setrlimit(resource.RLIMIT_AS, (options.memory_bytes, options.memory_bytes))
+    with landmarks:  # a model that cannot be loaded ends us here, rather than once per video
+        pass
     answer(ready=True, tools=landmarks.tools)
     for line in sys.stdin:
         try:
