@@ -257,13 +257,14 @@ def limits(config: Any) -> tuple[int | None, int | None]:
     halves = (getattr(config, "encoder", config), getattr(config, "decoder", config))
     if config.model_type in ("t5", "mt5", "umt5", "longt5", "switch_transformers"):
         return None, None
-    names = ("max_encoder_position_embeddings", "max_position_embeddings"), ("max_position_embeddings", "n_positions")
-    found = []
-    for half, own in zip(halves, names, strict=True):
-        values = half.get_text_config().to_dict() if hasattr(half, "get_text_config") else {}
-        if config.model_type == "led" and own is names[1]:
-            own = ("max_decoder_position_embeddings",)
-        found.append(next((values[key] for key in own if values.get(key)), None))
+    names = (
+        ("max_encoder_position_embeddings", "max_position_embeddings"),
+        ("max_decoder_position_embeddings", "max_position_embeddings", "n_positions"),
+    )
+    found: list[int | None] = []
+    for half, keys in zip(halves, names, strict=True):
+        values = half.get_text_config().to_dict()
+        found.append(next((values[key] for key in keys if values.get(key)), None))
     return found[0], found[1]
 
 

@@ -35,7 +35,7 @@ def test_optuna_searches_with_a_fresh_model_for_every_trial(tmp_path: Path):
     made: list[Any] = []
 
     def model_init(trial: Any = None) -> PoseEncoderForSignClassification:
-        made.append(PoseEncoderForSignClassification(PoseEncoderConfig(**SIZES, num_labels=2)))
+        made.append(PoseEncoderForSignClassification(PoseEncoderConfig(**SIZES, id2label={0: "up", 1: "down"})))
         return made[-1]
 
     arguments = SignTrainingArguments(
@@ -48,7 +48,7 @@ def test_optuna_searches_with_a_fresh_model_for_every_trial(tmp_path: Path):
         compute_metrics=classification_metrics,
         model_arguments=ModelArguments(layerwise_lr_decay=0.9),
     )  # fmt: skip
-    best = trainer.hyperparameter_search(
+    best: Any = trainer.hyperparameter_search(
         hp_space=lambda trial: {"learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)},
         compute_objective=lambda metrics: metrics["eval_top1"],
         direction="maximize", backend="optuna", n_trials=2,

@@ -16,7 +16,6 @@ class Overlap:
         hypotheses, hypotheses_loosely: outputs that are a training sentence.
         memorised: of these (loosely), the ones that are not the reference.
         references_loosely: references that are a training sentence: what a test set gives away.
-        score_on_unseen: filled by the report: BLEU on items whose reference was not in training.
     """
 
     items: int
