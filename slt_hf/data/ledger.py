@@ -124,7 +124,8 @@ class Ledger:
         """Every item's entry by id."""
         columns = "id, key, status, reason, split, num_frames, duration_ms, checksum, tools, seconds"
         rows = self._db.execute(f"SELECT {columns} FROM items ORDER BY id")
-        return {row[0]: Entry(*row[:8], json.loads(row[8]), row[9]) for row in rows}
+        told = [[*row[:8], json.loads(row[8]), row[9]] for row in rows]
+        return {values[0]: Entry(*values) for values in told}
 
     def forget(self, ids: Iterable[str]) -> None:
         with self.at_once():
