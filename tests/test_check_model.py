@@ -89,7 +89,8 @@ def test_memory_formula_equals_what_tensors_take_after_a_step(saved: Path):
         weights = sum(weight.nbytes for weight in model.parameters())
         assert without_encoder(fit, precision, "use", 4.0) == weights
         optimizer = torch.optim.AdamW(model.parameters())
-        model(input_ids=torch.ones(1, 4, dtype=torch.long), labels=torch.ones(1, 4, dtype=torch.long)).loss.backward()
+        tokens = torch.ones(1, 4, dtype=torch.long)
+        model(input_ids=tokens, decoder_input_ids=tokens, labels=tokens).loss.backward()
         optimizer.step()
         gradients = sum(weight.grad.nbytes for weight in model.parameters() if weight.grad is not None)
         moments = sum(t.nbytes for state in optimizer.state.values() for t in state.values() if t.ndim)
