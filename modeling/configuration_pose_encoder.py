@@ -95,8 +95,8 @@ class PoseEncoderConfig(PreTrainedConfig):
 
     def _mirrored_hands(self) -> dict[str, str]:
         """{"left_hand": "right_hand"} where both hands are there with the same number of points."""
-        hands = [self.parts.get(name) for name in ("left_hand", "right_hand")]
-        return {"left_hand": "right_hand"} if all(hands) and len(hands[0]) == len(hands[1]) else {}
+        left, right = ((self.parts or {}).get(name, []) for name in ("left_hand", "right_hand"))
+        return {"left_hand": "right_hand"} if len(left) == len(right) > 0 else {}
 
     def validate_architecture(self):
         """Called by `@strict` after construction.

@@ -1,5 +1,7 @@
 """Configuration of the dual encoder: signing and text in one space."""
 
+from typing import Any
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
@@ -25,8 +27,8 @@ class SignTextDualEncoderConfig(PreTrainedConfig):
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="umt5"),
     }
 
-    encoder_config: dict | PreTrainedConfig | None = None
-    text_config: dict | PreTrainedConfig | None = None
+    encoder_config: Any = None  # a dict in files, a PreTrainedConfig once built
+    text_config: Any = None
     projection_dim: int = 256
     logit_scale_init_value: float = 2.6592
     tie_word_embeddings: bool = False

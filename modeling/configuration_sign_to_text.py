@@ -1,7 +1,7 @@
 """Configuration of sign-to-text translation: an encoder, a whole text model, and how they are joined."""
 
 import copy
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
@@ -23,6 +23,9 @@ class SignToTextConfig(PreTrainedConfig):
             config (UMT5 forces it to true), and with it whether logits are scaled by d_model^-0.5.
         ctc_vocab_size: glosses of an extra CTC head on the encoder, blank being 0; `None` without it.
         ctc_weight: weight of its loss beside the translation loss.
+        ctc_compression: give the text model one vector per recognised gloss, the mean of the steps that the CTC head
+            reads as it (arxiv:2104.08191), instead of every step: translation from a dozen vectors is learned in far
+            fewer sentences than from a hundred. For an encoder whose CTC head is already good.
     """
 
     model_type = "slt_sign_to_text"
@@ -31,12 +34,13 @@ class SignToTextConfig(PreTrainedConfig):
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="umt5"),
     }
 
-    encoder_config: dict | PreTrainedConfig | None = None
-    text_config: dict | PreTrainedConfig | None = None
+    encoder_config: Any = None  # a dict in files, a PreTrainedConfig once built
+    text_config: Any = None
     text_encoder: Literal["use", "skip"] = "use"
     text_head_tied: bool | None = None
     ctc_vocab_size: int | None = None
     ctc_weight: float | int = 0.3
+    ctc_compression: bool = False
     is_encoder_decoder: bool = True
     tie_word_embeddings: bool = False  # nothing to tie here; the text model ties its own
     initializer_range: float = 0.02

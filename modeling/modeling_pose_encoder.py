@@ -31,32 +31,32 @@ class PoseEncoderOutput(ModelOutput):
             `output_attentions=True`.
     """
 
-    last_hidden_state: torch.FloatTensor | None = None
-    attention_mask: torch.LongTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
+    last_hidden_state: torch.Tensor | None = None
+    attention_mask: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
 
 
 @dataclass
 class SignClassifierOutput(ModelOutput):
     """Logits (B, labels) and the pooled `embeddings` (B, D) before the head, for retrieval by nearest neighbour."""
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    embeddings: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    embeddings: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
 
 
 @dataclass
 class SignCTCOutput(ModelOutput):
     """Logits (B, S, vocabulary) and the mask (B, S) that says which of the steps are real."""
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    attention_mask: torch.LongTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    attention_mask: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
 
 
 def ctc_loss(logits, mask, labels, blank: int, num_items: torch.Tensor | int | None = None) -> torch.Tensor:
@@ -201,15 +201,13 @@ class PoseEncoderModel(PoseEncoderPreTrainedModel):
                 f"stream expects a multiple of config.chunk_frames ({size}) frames, found {pose_values.shape[1]}; "
                 "collect frames until a chunk is full, or pad the last chunk and mask the padding"
             )
-        outputs = []
+        states, masks = [], []
         for start in range(0, pose_values.shape[1], size):
             part = slice(start, start + size)
             output, state = self.stream_chunk(pose_values[:, part], state, attention_mask[:, part])
-            outputs.append(output)
-        return PoseEncoderOutput(
-            last_hidden_state=torch.cat([output.last_hidden_state for output in outputs], dim=1),
-            attention_mask=torch.cat([output.attention_mask for output in outputs], dim=1),
-        ), state
+            states.append(output[0])
+            masks.append(output[1])
+        return PoseEncoderOutput(last_hidden_state=torch.cat(states, 1), attention_mask=torch.cat(masks, 1)), state
 
     def stream_chunk(self, pose_values, state, attention_mask) -> tuple[PoseEncoderOutput, dict[str, torch.Tensor]]:
         """Exactly one chunk: fixed shapes and tensors only, the graph that exporters trace."""
@@ -280,7 +278,7 @@ class PoseEncoderForSignClassification(PoseEncoderPreTrainedModel):
         self.encoder = PoseEncoderModel(config)
         self.pooling = LearnedPooling(config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels or 0)
         self.post_init()
 
     @can_return_tuple

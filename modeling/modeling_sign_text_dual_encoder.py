@@ -30,11 +30,11 @@ class SignTextDualEncoderOutput(ModelOutput):
         sign_embeds: (B, P) unit vectors. text_embeds: (N, P) unit vectors.
     """
 
-    loss: torch.FloatTensor | None = None
-    logits_per_sign: torch.FloatTensor | None = None
-    logits_per_text: torch.FloatTensor | None = None
-    sign_embeds: torch.FloatTensor | None = None
-    text_embeds: torch.FloatTensor | None = None
+    loss: torch.Tensor | None = None
+    logits_per_sign: torch.Tensor | None = None
+    logits_per_text: torch.Tensor | None = None
+    sign_embeds: torch.Tensor | None = None
+    text_embeds: torch.Tensor | None = None
 
 
 class SignTextDualEncoderModel(PreTrainedModel):
@@ -122,9 +122,9 @@ class SignTextDualEncoderModel(PreTrainedModel):
     @can_return_tuple
     def forward(
         self,
+        input_ids: torch.Tensor,
         pose_values: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
-        input_ids: torch.Tensor | None = None,
         text_attention_mask: torch.Tensor | None = None,
         return_loss: bool = True,
         **kwargs,
@@ -132,7 +132,7 @@ class SignTextDualEncoderModel(PreTrainedModel):
         """Compare each clip with each text.
 
         Args:
-            pose_values: (B, T, V, C). attention_mask: (B, T). input_ids, text_attention_mask: (N, L).
+            input_ids, text_attention_mask: (N, L). pose_values: (B, T, V, C). attention_mask: (B, T) of the poses.
             return_loss: compute the loss where B = N, pair i being clip i and text i.
         """
         sign_embeds = self.get_sign_features(pose_values, attention_mask, **kwargs)

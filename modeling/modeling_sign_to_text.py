@@ -5,6 +5,7 @@
 
 import copy
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -21,6 +22,7 @@ from transformers.loss.loss_utils import fixed_cross_entropy
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.utils.generic import can_return_tuple
 
+from .configuration_pose_encoder import PoseEncoderConfig
 from .configuration_sign_to_text import SignToTextConfig
 from .modeling_pose_encoder import PoseEncoderModel, ctc_loss
 
@@ -33,17 +35,17 @@ class SignEncoderOutput(BaseModelOutput):
     `router_logits` is always `None`; mixtures of experts (NLLB-MoE) read it from any encoder's output.
     """
 
-    attention_mask: torch.LongTensor | None = None
-    encoder_states: torch.FloatTensor | None = None
-    encoder_mask: torch.LongTensor | None = None
-    router_logits: tuple[torch.FloatTensor, ...] | None = None
+    attention_mask: torch.Tensor | None = None
+    encoder_states: torch.Tensor | None = None
+    encoder_mask: torch.Tensor | None = None
+    router_logits: tuple[torch.Tensor, ...] | None = None
 
 
 @dataclass
 class SignToTextOutput(Seq2SeqLMOutput):
     """Seq2SeqLMOutput with the CTC head's logits (B, S, glosses) where there is one."""
 
-    ctc_logits: torch.FloatTensor | None = None
+    ctc_logits: torch.Tensor | None = None
 
 
 class SignProjector(nn.Module):
@@ -60,6 +62,8 @@ class SignProjector(nn.Module):
 
 class SignEncoderView(nn.Module):
     """What `generate` calls as the encoder. Holds no parameters, so none is saved or counted twice."""
+
+    _owner: "SignToTextForConditionalGeneration"
 
     def __init__(self, owner: "SignToTextForConditionalGeneration"):
         super().__init__()
@@ -121,7 +125,12 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
 
     @classmethod
     def from_encoder_text_pretrained(
-        cls, encoder, text_model, text_encoder: str = "use", encoder_kwargs: dict | None = None, **text_kwargs
+        cls,
+        encoder,
+        text_model,
+        text_encoder: Literal["use", "skip"] = "use",
+        encoder_kwargs: dict | None = None,
+        **text_kwargs,
     ) -> "SignToTextForConditionalGeneration":
         """Join a trained encoder and a pretrained text model. The text model's head is kept as it is.
 
@@ -210,7 +219,10 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         else:
             signs = SignEncoderOutput(last_hidden_state=sign_states, attention_mask=sign_mask)
         states, states_mask = signs.last_hidden_state, encoder_mask(signs)
-        features, mask = self.projector(states.to(self.projector.linear.weight.dtype)), states_mask
+        read, mask = states, states_mask
+        if self.config.ctc_compression:
+            read, mask = compress_runs(states, states_mask, self.ctc_head(states).argmax(-1))
+        features = self.projector(read.to(self.projector.linear.weight.dtype))
         if prompt_input_ids is not None:
             features, mask = self._prepend_prompt(features, mask, prompt_input_ids, prompt_attention_mask)
         if self.config.text_encoder == "use":
@@ -250,7 +262,7 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         attention_mask: torch.Tensor | None = None,
         decoder_input_ids: torch.Tensor | None = None,
         decoder_attention_mask: torch.Tensor | None = None,
-        encoder_outputs: SignEncoderOutput | tuple | None = None,
+        encoder_outputs: Any = None,
         past_key_values=None,
         decoder_inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
@@ -268,7 +280,7 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         Args:
             pose_values: (B, T, V, C). attention_mask: (B, T), always at frame rate.
             labels: (B, L) text tokens, -100 where padded.
-            gloss_labels: (B, G) for the CTC head, -100 where padded.
+            gloss_labels: (B, G) for the CTC head, -100 where padded; beside `labels`.
             num_items_in_batch: label tokens over all accumulated steps and processes, from the Trainer.
             input_ids, inputs_embeds: ignored; PEFT's wrappers pass them as `None`.
         """
@@ -291,14 +303,15 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
             return_dict=True,
             **kwargs,
         )
-        loss = None if labels is None else self._loss(output.logits, labels, num_items_in_batch)
-        ctc_logits = None
+        loss, ctc_logits = None, None
         if self.config.ctc_vocab_size is not None:
             ctc_logits = self.ctc_head(encoder_outputs["encoder_states"])
-        if gloss_labels is not None:
+        if labels is not None:
             items = (labels != -100).sum() if num_items_in_batch is None else num_items_in_batch
-            ctc = ctc_loss(ctc_logits, encoder_outputs["encoder_mask"], gloss_labels, 0, items)
-            loss = loss + self.config.ctc_weight * ctc
+            loss = self._loss(output.logits, labels, items)
+            if gloss_labels is not None:
+                gloss_loss = ctc_loss(ctc_logits, encoder_outputs["encoder_mask"], gloss_labels, 0, items)
+                loss = loss + self.config.ctc_weight * gloss_loss
         return SignToTextOutput(
             loss=loss,
             logits=output.logits,
@@ -320,21 +333,43 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         )
 
 
+def compress_runs(states: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean state of each run of equal labels other than the blank 0, as CTC reads them (arxiv:2104.08191).
+
+    Args:
+        states: (B, S, D). mask: (B, S). labels: (B, S), the CTC head's best at each step.
+
+    Returns:
+        Means (B, R, D) and their mask (B, R), R being the most runs in a clip. A clip without any keeps one zero vector.
+    """
+    labels = labels * mask.to(labels.dtype)
+    before = nn.functional.pad(labels, (1, 0))[:, :-1]
+    runs = ((labels != before) & (labels != 0)).long().cumsum(-1)  # number of the run a step is in, from 1
+    runs = runs * (labels != 0)  # 0 collects the blanks
+    count = runs.amax(-1)
+    longest = int(count.max().clamp(min=1))
+    member = nn.functional.one_hot(runs, longest + 1)[..., 1:].to(states.dtype)  # (B, S, R)
+    sums = member.transpose(1, 2) @ states
+    means = sums / member.sum(1).unsqueeze(-1).clamp(min=1)
+    present = torch.arange(longest, device=mask.device)[None] < count.clamp(min=1)[:, None]
+    return means, present.long()
+
+
 def build_encoder(config):
     """A fresh encoder: ours by class, since beside a checkpoint on the Hub no mapping has it; others by `AutoModel`."""
-    if config.model_type == PoseEncoderModel.config_class.model_type:
+    if config.model_type == PoseEncoderConfig.model_type:
         return PoseEncoderModel._from_config(config)
     return AutoModel.from_config(config)
 
 
-def load_encoder(encoder, kwargs: dict) -> PreTrainedModel:
+def load_encoder(encoder, kwargs: dict) -> Any:
     """A model, a config (fresh weights), or a name or folder -> an encoder; of a model with a head, its encoder."""
     if isinstance(encoder, PreTrainedConfig):
         return build_encoder(encoder)
     if isinstance(encoder, PreTrainedModel):
         return encoder.base_model
     config = AutoConfig.from_pretrained(encoder, **kwargs)
-    if config.model_type == PoseEncoderModel.config_class.model_type:
+    if config.model_type == PoseEncoderConfig.model_type:
         return PoseEncoderModel.from_pretrained(encoder, **kwargs)
     return AutoModel.from_pretrained(encoder, **kwargs).base_model
 

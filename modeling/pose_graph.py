@@ -71,6 +71,8 @@ class GraphConvolution(nn.Module):
     Points come first, (V, N, G), so that mixing them is one matrix product over all frames.
     """
 
+    edge_mask: torch.Tensor
+
     def __init__(self, width: int, adjacency: np.ndarray, eps: float):
         super().__init__()
         self.initial_adjacency = adjacency
@@ -161,6 +163,8 @@ def num_features(config) -> int:
 class FrameEncoder(nn.Module):
     """Landmarks of a frame -> the vectors of its parts, side by side. Frames are independent but for velocities."""
 
+    mirror_x: torch.Tensor
+
     def __init__(self, config):
         super().__init__()
         self.parts = sorted(config.parts)  # json sorts keys; the order decides which columns `merge` reads
@@ -239,7 +243,7 @@ class FrameEncoder(nn.Module):
 
     def _encode_parts(self, features: dict[str, torch.Tensor]) -> list[torch.Tensor]:
         """Vectors of the parts in their order; parts that share weights go through them together."""
-        vectors = {}
+        vectors: dict[str, torch.Tensor] = {}
         for owner, encoder in self.encoders.items():
             names = [name for name in self.parts if self.mirrored.get(name, name) == owner]
             together = torch.cat([features[name] for name in names]) if len(names) > 1 else features[owner]
