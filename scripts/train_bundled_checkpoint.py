@@ -14,7 +14,7 @@ import argparse
 import copy
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import repeat
 from pathlib import Path
@@ -27,15 +27,15 @@ from torch import nn
 from transformers import T5Config
 
 from slt_hf.data.example_store import Example, ExampleStore, pack
-from slt_hf.demonstration import CHARACTERS, SOURCES, all_targets, sentence_targets, sign_unseen, training_texts
+from slt_hf.demonstration import SOURCES, all_targets, sentence_targets, sign_unseen, training_texts
 from slt_hf.evaluation.text_metrics import score_text
 from slt_hf.model_card import write_card
 from slt_hf.modeling import PoseEncoderConfig, SignToTextConfig, SignToTextForConditionalGeneration
 from slt_hf.modeling.modeling_pose_encoder import ctc_loss
+from slt_hf.modeling.modeling_sign_to_text import compress_runs
 from slt_hf.pipeline import SignTranslator
 from slt_hf.processing.feature_extraction_pose import PoseFeatureExtractor
 from slt_hf.processing.processing_pose import PoseProcessor
-from slt_hf.training.state_library import StateLibrary
 from slt_hf.training.word_tokenizer import train_word_tokenizer
 
 # B batch, T frames, V landmarks, C coordinates
@@ -66,7 +66,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for the checkpoint")
     parser.add_argument("--resume", type=Path, help="folder of a checkpoint to go on from")
-    parser.add_argument("--stages", nargs="+", default=["encoder", "decoder", "together"], help="of the training")
+    parser.add_argument("--stages", nargs="+", default=["encoder", "decoder"], help="of the training")
     parser.add_argument("--minutes", type=float, default=25, help="of processor time for training")
     parser.add_argument("--mix", nargs="+", default=["sentence=0.75", "word=0.1", "signs=0.15"], help="source=weight")
     parser.add_argument("--frames", type=int, default=1800, help="of a batch, padding counted")
@@ -95,6 +95,7 @@ def build(seed: int) -> tuple[SignToTextForConditionalGeneration, PoseProcessor]
         text_config=text.to_dict(),
         text_encoder="use",  # it tells the decoder what stands before what; cross-attention alone has no order
         ctc_vocab_size=1 + len(all_targets()),
+        ctc_compression=True,
     )
     provenance = {"extractor": "slt_hf synthetic signer", "version": "1"}
     extractor = PoseFeatureExtractor(signing_hand="right", provenance=provenance)
@@ -192,34 +193,56 @@ def train_encoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
     )
 
 
-def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, options: argparse.Namespace) -> None:
-    """Second stage, the grammar: sentences put together from states of the encoder, which cost next to nothing."""
-    rng = np.random.default_rng(options.seed)
-    kinds = {number: 2 if name in CHARACTERS else 1 for name, number in all_targets().items()}
-    library, clips = StateLibrary(kinds), []
+def collect_signs(
+    model: Any, processor: PoseProcessor, store: ExampleStore, options: argparse.Namespace
+) -> dict[int, list[np.ndarray]]:
+    """Target -> what the encoder makes of it in clips that it reads right, (D,) each: what the text model is given."""
+    rng, signs = np.random.default_rng(options.seed), defaultdict(list)
     for examples in pack(sorted(store.examples, key=lambda example: len(example.poses)), 4 * options.frames):
         batch = collate(examples, processor, rng)
         with torch.inference_mode():
             encoded = model.encoder(batch["pose_values"], batch["attention_mask"])
-        classes = step_classes(batch["frame_labels"], model)
-        for example, states, mask, row in zip(examples, *encoded.to_tuple()[:2], classes, strict=True):
-            seen = mask.bool()
-            library.add(states[seen].numpy(), row[seen].numpy())
-            if example.text is not None:
-                clips.append((states[seen].numpy(), example.text))
+            best = model.ctc_head(encoded.last_hidden_state).argmax(-1) * encoded.attention_mask
+            means, _ = compress_runs(encoded.last_hidden_state, encoded.attention_mask, best)
+        for example, mean, row in zip(examples, means.numpy(), best, strict=True):
+            if [int(label) for label in torch.unique_consecutive(row) if label] == list(example.targets):
+                for target, vector in zip(example.targets, mean, strict=False):
+                    signs[int(target)].append(vector.copy())
+    return signs
 
-    def draw(done: float) -> tuple[np.ndarray, str]:
-        """A sentence put together, at first of one state a sign; later also a whole clip."""
-        if rng.random() < min(0.4, 2 * (done - 0.4)):
-            return clips[rng.integers(len(clips))]
-        targets, text = sentence_targets(rng)
-        if not library.can_make(targets):
-            return draw(done)
-        return (library.summarize if rng.random() < 2 - 4 * done else library.splice)(targets, rng), text
+
+def misread(vectors: list[np.ndarray], others: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    """The encoder's mistakes: one sign taken for another, one too many, one lost."""
+    place, other, kind = rng.integers(len(vectors)), others[rng.integers(len(others))], rng.random()
+    kept = vectors[:place] + ([other] if kind < 0.7 else []) + vectors[place + (0 if 0.4 < kind < 0.7 else 1) :]
+    return kept or vectors
+
+
+def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, options: argparse.Namespace) -> None:
+    """Second stage, the grammar: sentences put together from single signs as the encoder gives them.
+
+    One vector a sign (`ctc_compression`) makes this translation between short sequences, without a clip in sight; the
+    encoder and its CTC head stay as they are.
+    """
+    rng = np.random.default_rng(options.seed)
+    signs = collect_signs(model, processor, store, options)
+    others = [vectors[0] for vectors in signs.values()]
+    model.encoder.requires_grad_(False)
+    model.ctc_head.requires_grad_(False)
+    model.config.ctc_compression = False  # what the text model is given here is compressed already
+
+    def draw() -> tuple[np.ndarray, str]:
+        while True:
+            targets, text = sentence_targets(rng)
+            if all(target in signs for target in targets):
+                break
+        vectors = [signs[target][rng.integers(len(signs[target]))] for target in targets]
+        return np.stack(misread(vectors, others, rng) if rng.random() < 0.05 else vectors), text
 
     def losses(size: int, done: float) -> dict[str, tuple[float, torch.Tensor]]:
-        drawn = [draw(done) for _ in range(size)]
+        drawn = [draw() for _ in range(size)]
         states = pad([torch.tensor(each) for each, _ in drawn], 0)
+        states = states + 0.05 * states.std() * torch.randn_like(states)
         mask = pad([torch.ones(len(each), dtype=torch.long) for each, _ in drawn], 0)
         labels = processor(text=[text for _, text in drawn], return_tensors="pt")["labels"]
         output = model(encoder_outputs=model.encode(sign_states=states, sign_mask=mask), labels=labels)
@@ -227,40 +250,16 @@ def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
 
     optimise(
         model,
-        repeat(32),
+        repeat(96),
         losses,
-        0.3 * options.minutes,
+        0.5 * options.minutes,
         options.learning_rate,
         lambda mean: save(mean, processor, options.output),
     )
+    model.config.ctc_compression = True
 
 
-def train_together(model: Any, processor: PoseProcessor, store: ExampleStore, options: argparse.Namespace) -> None:
-    """Third stage: both, on clips."""
-    rng = np.random.default_rng(options.seed + 1)
-
-    def losses(examples: list[Example], done: float) -> dict[str, tuple[float, torch.Tensor]]:
-        batch = collate(examples, processor, rng)
-        glosses, frames = batch.pop("gloss_labels"), batch.pop("frame_labels")
-        tokens = (batch["labels"] != -100).sum().clamp(min=1)
-        output = model(**batch, num_items_in_batch=tokens)
-        mask = model.encoder.downsample_mask(batch["attention_mask"])
-        ctc = ctc_loss(output.ctc_logits, mask, glosses, blank=0)
-        timed = timed_loss(output.ctc_logits, step_classes(frames, model))
-        return {"translation": (1.0, output.loss), "ctc": (0.3, ctc), "timed": (0.1, timed)}
-
-    batches = store.batches(rng, options.frames)
-    optimise(
-        model,
-        batches,
-        losses,
-        0.2 * options.minutes,
-        0.4 * options.learning_rate,
-        lambda mean: save(mean, processor, options.output),
-    )
-
-
-STAGES = {"encoder": train_encoder, "decoder": train_decoder, "together": train_together}
+STAGES = {"encoder": train_encoder, "decoder": train_decoder}
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:

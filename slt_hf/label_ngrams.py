@@ -1,7 +1,7 @@
 """Which label follows which: an n-gram model over CTC labels, counted on text and kept beside the weights.
 
-A recogniser of spelled words sees letters; this knows words' letters. Interpolated Witten-Bell smoothing (Witten and Bell
-1991), so that what was never seen stays possible.
+A recogniser of spelled words sees letters; this knows the letters of words. Interpolated Witten-Bell smoothing (Witten
+and Bell 1991), so that what was never seen stays possible.
 
 # V labels of the vocabulary; END is one more, the end of the sequence
 """

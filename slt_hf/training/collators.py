@@ -21,7 +21,7 @@ class TranslationCollator(SignCollator):
         self.max_target_tokens = max_target_tokens
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
-        """`SignCollator`'s batch, with the prompt's tokens and each row's language code where the processor has them."""
+        """`SignCollator`'s batch, with prompt tokens and each row's language code where the processor has them."""
         rows = [as_mapping(row) for row in rows]
         batch = self.processor(
             poses=self.clips(rows),
