@@ -204,7 +204,8 @@ def memory_over_epochs(folder: Path, epochs: int) -> list[float]:
     dataset = ShardDataset(folder / "holistic_543", columns=["text"], cache_dir=folder / "cache")
     sampler = FrameBudgetBatchSampler(dataset.lengths, max_frames=4096)
     collator = SignCollator(PoseFeatureExtractor(), text_column=None)
-    loader = torch.utils.data.DataLoader(dataset, batch_sampler=sampler, collate_fn=collator)  # type: ignore[arg-type]
+    rows: Any = dataset
+    loader: Any = torch.utils.data.DataLoader(rows, batch_sampler=sampler, collate_fn=collator)  # type: ignore[arg-type]
     peaks = []
     for epoch in range(epochs):
         sampler.set_epoch(epoch)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -158,7 +159,8 @@ def save_vitpose(folder: Path, points: int) -> Path:
     torch.manual_seed(0)
     backbone = {"model_type": "vitpose_backbone", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     size = {"image_size": [64, 48], "patch_size": [16, 16], "out_features": ["stage1"]}
-    config = VitPoseConfig(backbone_config=backbone | size, num_labels=points, use_simple_decoder=True)
+    labels: Any = {"num_labels": points}
+    config = VitPoseConfig(backbone_config=backbone | size, use_simple_decoder=True, **labels)
     VitPoseForPoseEstimation(config).save_pretrained(folder)
     about = {"image_processor_type": "VitPoseImageProcessor", "size": {"height": 64, "width": 48}}
     (folder / "preprocessor_config.json").write_text(json.dumps(about))
