@@ -340,7 +340,7 @@ def compress_runs(states: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor
         states: (B, S, D). mask: (B, S). labels: (B, S), the CTC head's best at each step.
 
     Returns:
-        Means (B, R, D) and their mask (B, R), R being the most runs in a clip. A clip without any keeps one zero vector.
+        Means (B, R, D) and their mask (B, R), R the most runs in a clip; a clip without any keeps one zero vector.
     """
     labels = labels * mask.to(labels.dtype)
     before = nn.functional.pad(labels, (1, 0))[:, :-1]
