@@ -42,8 +42,8 @@ class LabelNgrams:
         sequences: Iterable[Sequence[int]],
         num_labels: int,
         order: int = 4,
-        weight: float = 0.5,
-        bonus: float = 1.0,
+        weight: float = 2.0,
+        bonus: float = 3.0,
     ) -> LabelNgrams:
         """Counted on label sequences; the end of a sequence is label `num_labels`."""
         counts: dict[str, Counter[str]] = defaultdict(Counter)

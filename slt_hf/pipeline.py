@@ -266,7 +266,7 @@ class SignClassifier:
         ]
 
 
-def text_engine(folder: os.PathLike, device: str | None, dtype: Any) -> TextEngine:
+def text_engine(folder: str | os.PathLike[str], device: str | None, dtype: Any) -> Any:
     """The engine that a checkpoint's architecture asks for: generation, or CTC decoding."""
     from pathlib import Path
 
@@ -279,7 +279,9 @@ def text_engine(folder: os.PathLike, device: str | None, dtype: Any) -> TextEngi
     name = architecture_of(Path(folder), tuple(engines))
     module, engine = engines[name]
     model = load_model(getattr(module, name), Path(folder), device, dtype)
-    return TorchCTC(model, LabelNgrams.load(folder)) if engine is TorchCTC else engine(model)
+    if engine is TorchCTC:
+        return engine(model, LabelNgrams.load(Path(folder)))
+    return engine(model)
 
 
 def is_list_of_clips(clips: Any) -> bool:

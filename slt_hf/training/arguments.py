@@ -144,7 +144,7 @@ class DataArguments:
     synthetic_samples: int = 10000
     """Sentences per epoch of the synthetic signer; fresh ones each epoch"""
     label_ngrams: str | None = None
-    """CTC: a file of words or sentences, one a line, whose label sequences a search will prefer (slt_hf/label_ngrams.py)"""
+    """CTC: a file of words or sentences, one a line, whose label sequences a search prefers (slt_hf/label_ngrams.py)"""
     variants_per_clip: int | None = None
     """Isolated signs: vary and process each clip this many times and reuse the results over the epochs; by default each
     epoch makes its own, which costs more than training a small encoder does"""
