@@ -37,7 +37,7 @@ def fold(task: str, group: str, rows: list[dict[str, Any]]) -> dict[str, float]:
     write_shards([*rest, *({**row, "split": "dev"} for row in held)], folder / "data")
     command = [sys.executable, str(SCRIPTS / TASKS[task]), str(SCRIPTS / "recipes" / f"real_{task}.yaml")]
     subprocess.run([*command, "--dataset", str(folder / "data"), "--output_dir", str(folder / "model")], check=True)
-    found = SignClassifier.from_pretrained(folder / "model")([decode_clip(row) for row in held], batch_size=32)
+    found: Any = SignClassifier.from_pretrained(folder / "model")([decode_clip(row) for row in held], batch_size=32)
     return top_k([row["gloss"] for row in held], found)
 
 

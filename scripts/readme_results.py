@@ -7,7 +7,6 @@ python scripts/readme_results.py --check    # exit 1 if README.md says something
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path

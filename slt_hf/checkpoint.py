@@ -85,7 +85,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
 
 
 def read_processor(folder: Path) -> dict[str, Any]:
-    """The processor's settings: a processor with a tokenizer saves `processor_config.json`, one without (isolated signs)
+    """The processor's settings: with a tokenizer it saves `processor_config.json`, without one (isolated signs)
     `preprocessor_config.json`, as transformers has it.
 
     Raises:

@@ -54,8 +54,12 @@ def beam_labels(
                 prior = 0.0 if following is None else float(following[label])
                 _add(grown, (*prefix, label), NOTHING, before + step[label] + prior)
         beams = dict(sorted(grown.items(), key=lambda item: -np.logaddexp(*item[1]))[:num_beams])
-    end = (lambda prefix: 0.0) if language_model is None else (lambda prefix: float(language_model.after(prefix)[-1]))
-    return list(max(beams, key=lambda prefix: np.logaddexp(*beams[prefix]) + end(prefix)))
+
+    def score(prefix: tuple[int, ...]) -> float:
+        end = 0.0 if language_model is None else float(language_model.after(prefix)[-1])
+        return float(np.logaddexp(*beams[prefix])) + end
+
+    return list(max(beams, key=score))
 
 
 def _add(beams: dict, prefix: tuple[int, ...], with_blank: float, with_label: float) -> None:

@@ -19,7 +19,6 @@ from slt_hf.ctc import beam_labels, greedy_labels, sequence_log_probability
 from slt_hf.errors import RecipeError
 
 if TYPE_CHECKING:
-    import torch
 
     from slt_hf.label_ngrams import LabelNgrams
 
@@ -161,7 +160,7 @@ def chosen_log_probabilities(output: Any) -> tuple[list[list[float]], list[list[
     return chosen.tolist(), tokens.tolist()
 
 
-def to_device(inputs: Mapping[str, Any], model: torch.nn.Module) -> dict[str, Any]:
+def to_device(inputs: Mapping[str, Any], model: Any) -> dict[str, Any]:
     """Tensors of the inputs, where and (for real numbers) as precise as the model is."""
     import torch
 

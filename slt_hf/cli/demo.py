@@ -21,9 +21,9 @@ def demo(
 ) -> None:
     """Sign a sentence with the synthetic signer, draw it, translate it back: no camera, no download."""
     from slt_hf.cli.output import print_json
+    from slt_hf.demonstration import sign_unseen
     from slt_hf.pipeline import SignTranslator
     from slt_hf.processing.pose_files import write_pose
-    from slt_hf.demonstration import sign_unseen
     from slt_hf.visualization import draw_animation, draw_sheet
 
     reference, clip, seed = sign_unseen(text, seed)

@@ -128,7 +128,7 @@ class StitchedDataset:
         rng = np.random.default_rng((self.seed, self.epoch, int(index)))
         inventory = self.inventories[rng.integers(len(self.inventories))]
         units, text = self.targets(rng, inventory)
-        clips = [inventory[unit][rng.integers(len(inventory[unit]))] for unit in units]
+        clips = [inventory[unit][int(rng.integers(len(inventory[unit])))] for unit in units]
         clip = join_clips(clips, self.settings, rng)
         return {"clip": clip, "text": text, "gloss": " ".join(units), "index": int(index), "epoch": self.epoch}
 
@@ -149,6 +149,8 @@ def spelled_words(words: Sequence[str], random_share: float = 0.0, lengths: tupl
             word, needed = by_letters[rng.integers(len(by_letters))]
             if needed <= inventory.keys():
                 return list(word), word
-        raise ClipError(f"expected a word that can be spelled with {''.join(letters)}, found none in 1000 draws; add words")
+        raise ClipError(
+            f"expected a word that can be spelled with {''.join(letters)}, found none in 1000 draws; add words"
+        )
 
     return draw
