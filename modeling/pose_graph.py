@@ -131,8 +131,8 @@ class ShapeEncoder(nn.Module):
     """The points of one part -> one vector a frame, by a perceptron over all of them at once.
 
     It sees the points from the anchor (a hand from its wrist) in the clip's unit, the anchor's motion and, where the
-    config says so, its place. A graph learns which points belong together from many clips; where there are a few
-    hundred, a whole-hand view generalises to new signers better (results/experiments_real.md: one seed, two left-out alphabets).
+    config says so, its place. A graph learns which points belong together from many clips; from a few hundred letters
+    this read left-out signers a little better (results/experiments_real.md: one seed, two alphabets).
     """
 
     def __init__(self, config, num_points: int, anchor: int):
