@@ -59,7 +59,8 @@ def beam_labels(
         end = 0.0 if language_model is None else float(language_model.after(prefix)[-1])
         return float(np.logaddexp(*beams[prefix])) + end
 
-    return list(max(beams, key=score))
+    best: tuple[int, ...] = max(beams, key=score)
+    return list(best)
 
 
 def _add(beams: dict, prefix: tuple[int, ...], with_blank: float, with_label: float) -> None:

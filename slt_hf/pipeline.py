@@ -164,7 +164,7 @@ class SignTranslator:
         sign_language: str | None = None,
         batch_size: int = 8,
         **options: Any,
-    ) -> Translation | list[Translation]:
+    ) -> Any:
         """Translate one clip or a list of clips.
 
         Args:
@@ -242,7 +242,7 @@ class SignClassifier:
         start_ms: float | None = None,
         end_ms: float | None = None,
         batch_size: int = 8,
-    ) -> Classification | list[Classification]:
+    ) -> Any:
         """The `top_k` likeliest signs of one clip, or of each clip of a list; arguments as of `SignTranslator`."""
         prepare = Preparer(self.processor)
         found: list[Classification] = []

@@ -26,7 +26,7 @@ def hand_clip(seed: int = 0, side: str = "right") -> PoseClip:
     first = 21 if side == "right" else 0
     shape = rng.normal(0, 30, (21, 3))
     points[:, first : first + 21] = shape + rng.normal(0, 5, (12, 1, 3)).cumsum(0) + [300, 200, 0]
-    confidence = np.isfinite(points).all(-1).astype(np.float32)
+    confidence = np.asarray(np.isfinite(points).all(-1), np.float32)
     return PoseClip(points, confidence, "hands_42", 25.0)
 
 

@@ -211,6 +211,11 @@ def parse_mapping(name: str, value: str | dict | None) -> dict | None:
     return parsed
 
 
+def mapping(value: str | dict | None) -> dict[str, Any]:
+    """A mapping field as a mapping; empty where the recipe leaves it out."""
+    return value if isinstance(value, dict) else {}
+
+
 def one_of(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
     if value not in choices:
         raise RecipeError(

@@ -25,7 +25,7 @@ class TranslationCollator(SignCollator):
         rows = [as_mapping(row) for row in rows]
         batch = self.processor(
             poses=self.clips(rows),
-            text=[filled(row, self.text_column) for row in rows],
+            text=[filled(row, str(self.text_column)) for row in rows],
             language=[row.get("language") for row in rows],
             sign_language=[row.get("sign_language") for row in rows],
             max_length=self.max_target_tokens,
@@ -47,7 +47,7 @@ class TextPairCollator(SignCollator):
         rows = [as_mapping(row) for row in rows]
         batch = dict(self.processor(poses=self.clips(rows), return_tensors="pt"))
         tokens = self.processor.tokenizer(
-            [filled(row, self.text_column) for row in rows],
+            [filled(row, str(self.text_column)) for row in rows],
             padding=True,
             truncation=self.max_target_tokens is not None,
             max_length=self.max_target_tokens,

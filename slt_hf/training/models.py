@@ -27,7 +27,7 @@ from slt_hf.modeling import (
 )
 from slt_hf.processing import PoseFeatureExtractor, PoseProcessor
 from slt_hf.processing.landmarks import get_layout
-from slt_hf.training.arguments import DataArguments, ModelArguments
+from slt_hf.training.arguments import DataArguments, ModelArguments, mapping
 
 logger = logging.get_logger(__name__)
 
@@ -79,7 +79,7 @@ def build_feature_extractor(data: DataArguments) -> PoseFeatureExtractor:
     if data.processor is not None:
         return PoseFeatureExtractor.from_pretrained(data.processor)
     return PoseFeatureExtractor(
-        layout=data.layout, fps=data.fps, normalization=data.normalization, **(data.processor_settings or {})
+        layout=data.layout, fps=data.fps, normalization=data.normalization, **mapping(data.processor_settings)
     )
 
 
@@ -103,7 +103,7 @@ def encoder_config(model: ModelArguments, extractor: PoseFeatureExtractor, **fie
         get_layout(extractor.layout),
         num_coordinates=extractor.num_coordinates,
         fps=extractor.fps,
-        **{**(model.encoder_config or {}), **fields},
+        **{**mapping(model.encoder_config), **fields},
     )
 
 
@@ -119,7 +119,7 @@ def build_text_model(model: ModelArguments, vocabulary: int | None = None) -> Pr
         )
     if model.text_config is not None:
         torch.manual_seed(model.model_seed)
-        fields = dict(model.text_config)
+        fields = dict(mapping(model.text_config))
         if vocabulary is not None:
             fields.setdefault("vocab_size", vocabulary)
         return AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(fields.pop("model_type"), **fields))
@@ -176,14 +176,14 @@ def build_translation_model(model: ModelArguments, data: DataArguments) -> tuple
         cls = PoseEncoderForCTC if model.head == "ctc" else SignToTextForConditionalGeneration
         return load_checkpoint(cls, model.model_name_or_path), processor
     extractor, tokenizer = build_feature_extractor(data), load_tokenizer(model)
-    processor = PoseProcessor(extractor, tokenizer, prompt=data.prompt, language_codes=data.language_codes)
+    processor = PoseProcessor(extractor, tokenizer, prompt=data.prompt, language_codes=mapping(data.language_codes))
     if model.head == "ctc":
         return build_ctc_model(model, extractor, tokenizer), processor
     text_model = build_text_model(model, len(tokenizer))
     complete_token_ids(text_model, tokenizer)
     encoder = build_encoder(model, extractor)
     joined = SignToTextForConditionalGeneration.from_encoder_text_pretrained(
-        encoder, text_model, text_encoder=model.text_encoder
+        encoder, text_model, text_encoder=model.text_encoder  # type: ignore[arg-type]
     )
     # text models come with limits of their own, T5 with 20 tokens: outputs may be as long as targets
     joined.generation_config.max_length, joined.generation_config.max_new_tokens = None, data.max_target_tokens

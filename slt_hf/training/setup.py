@@ -81,7 +81,7 @@ def card_writer(
             "data": f"{', '.join(data.dataset or [])} (split {data.train_split}, {len(train)} clips)",
             "limits": "Not assessed beyond the scores below; see the data it was trained on.",
             "license": "other",
-            **(data.card or {}),
+            **dict(data.card or {}),  # type: ignore[arg-type]
             "training": {"stage": stage, "slt_hf": __version__, "hardware": hardware(), **recipe(data, model)},
             "metrics": [
                 {"name": name.removeprefix("eval_"), "value": round(value, 4), "split": data.eval_split}

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from slt_hf.data.sampler import FrameBudgetBatchSampler
 from slt_hf.errors import RecipeError
 from slt_hf.model_card import write_card
-from slt_hf.training.arguments import ModelArguments
+from slt_hf.training.arguments import ModelArguments, mapping
 
 LAYER = re.compile(r"^(.*?)\b(?:layers|layer|block|h)\.(\d+)\.")
 ENCODER_PARTS = ("encoder.", "projector.")
@@ -30,7 +30,7 @@ class EpochDataLoader(DataLoader):
         self.batch_sampler.set_epoch(epoch)
 
 
-class SignTrainerMixin:
+class SignTrainerMixin(Trainer):
     """Put before a transformers Trainer.
 
     Args:
@@ -59,7 +59,8 @@ class SignTrainerMixin:
             )
         self.add_callback(EpochCallback())
         if self.model_arguments.freeze or self.model_arguments.unfreeze_at_epoch:
-            freezing = FreezingCallback(self.model_arguments.freeze or [], self.model_arguments.unfreeze_at_epoch or {})
+            thawing = mapping(self.model_arguments.unfreeze_at_epoch)
+            freezing = FreezingCallback(self.model_arguments.freeze or [], thawing)
             freezing.apply(self.model, epoch=0)
             self.add_callback(freezing)
 
@@ -98,7 +99,7 @@ class SignTrainerMixin:
     @contextmanager
     def collating_for_evaluation(self) -> Iterator[None]:
         """Loaders built inside get the collator that augments nothing and cuts nothing."""
-        training = self.data_collator
+        training: Any = self.data_collator  # type: ignore[has-type]
         self.data_collator = self.eval_collator or training
         try:
             yield
@@ -121,7 +122,7 @@ class SignTrainerMixin:
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """The Trainer's optimizer, with one group per learning rate and weight decay."""
-        if self.optimizer is None and self.needs_parameter_groups:
+        if self.optimizer is None and self.needs_parameter_groups:  # type: ignore[has-type]
             module = self.model if model is None else model
             cls, options = self.get_optimizer_cls_and_kwargs(self.args, module)
             self.optimizer = cls(self.parameter_groups(module, options.pop("lr")), **options)

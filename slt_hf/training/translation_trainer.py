@@ -6,7 +6,7 @@ write a character would delete it from the reference as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ class TextDecoder:
 
     def __call__(self, ids: np.ndarray) -> list[str]:
         ids = np.where(ids < 0, self.tokenizer.pad_token_id, ids)
-        rows: Sequence[Any] = ids if self.blank is None else [collapse(row, self.blank) for row in ids]
+        rows: Any = ids if self.blank is None else [collapse(row, self.blank) for row in ids]
         return [text.strip() for text in self.tokenizer.batch_decode(rows, skip_special_tokens=True)]
 
 
