@@ -181,8 +181,9 @@ class _Task:
 
     def _check_extractor(self, pool: ProcessPool) -> None:
         """Without an extractor every video would fail: say so once, before the first."""
-        items = [*self.ready, *(item for group in self.waiting.values() for item in group)]
-        if any(item.sample.pose is None for item in items):
+        fetched = [item.sample for group in self.waiting.values() for item in group]
+        here = [item.sample for item in self.ready if Path(str(self.plan.local_file(item.sample))).exists()]
+        if any(sample.pose is None for sample in [*here, *fetched]):  # a video that is missing needs no extractor
             try:
                 pool.schedule(check_extractor, args=[self.settings.item], timeout=300).result()
             except (TimeoutError, ProcessExpired) as error:
