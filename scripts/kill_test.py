@@ -83,7 +83,8 @@ def kill_once(manifest: Path, output: Path, after: float) -> bool:
     wait_for_work(output, process)
     time.sleep(after)
     killed = process.poll() is None
-    os.kill(process.pid, signal.SIGKILL)
+    if killed:  # a run may be done before its moment comes
+        process.send_signal(signal.SIGKILL)
     process.wait()
     if not group_is_gone(process.pid):
         raise SystemExit(f"processes of the killed run are still there (group {process.pid})")
