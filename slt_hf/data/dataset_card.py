@@ -42,7 +42,7 @@ shape = row["num_frames"], row["num_landmarks"], row["num_coordinates"]
 points = np.frombuffer(row["pose"], "<f2").reshape(shape) * np.float32(row["scale"]) + np.float32(row["offset"])
 ```
 
-With [slt_hf](https://pypi.org/project/slt-hf/): `ShardDataset("{name}", "{split}")` reads a downloaded copy at tens of
+With `slt_hf`: `ShardDataset("{name}", "{split}")` reads a downloaded copy at tens of
 thousands of clips a second, and `decode_clip(row)` gives the clip.
 """
 
