@@ -1,11 +1,13 @@
-"""Train the checkpoint that ships with the package: it translates what the synthetic signer signs.
+"""Train the checkpoint that ships with the package: it translates what the synthetic signer signs, and reads real
+letters and words.
 
-    python scripts/train_bundled_checkpoint.py --minutes 25 --output outputs/bundled
-    python scripts/train_bundled_checkpoint.py --minutes 0 --resume outputs/bundled --output slt_hf/checkpoints/demo
+    python scripts/train_bundled_checkpoint.py --minutes 70 --recordings ../shared/data --output outputs/bundled
+    python scripts/train_bundled_checkpoint.py --minutes 0 --resume outputs/bundled --recordings ../shared/data \\
+        --output slt_hf/checkpoints/demo
 
-The second line measures and saves without training. Sentences are made while training runs; nothing is downloaded,
-and nothing but our own grammar, lexicon and names goes in. Metrics are measured on sentences and signers that training
-never saw (`slt_hf/demonstration.py` keeps them apart) and written into the card.
+The second line measures and saves without training. Synthetic clips are made while training runs, from our own grammar,
+lexicon and names; with `--recordings`, clips of people under CC0 and MIT join them (`bundled_recordings.py`). Metrics
+are measured on sentences, signers and alphabets that training never saw and written into the card.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from torch import nn
 from transformers import T5Config
 
 from slt_hf.data.example_store import Example, ExampleStore, pack
-from slt_hf.demonstration import SOURCES, all_targets, sentence_targets, sign_unseen, training_texts
+from slt_hf.demonstration import SOURCES, all_targets, sign_unseen, text_targets, training_texts
 from slt_hf.evaluation.text_metrics import score_text
 from slt_hf.model_card import write_card
 from slt_hf.modeling import PoseEncoderConfig, SignToTextConfig, SignToTextForConditionalGeneration
@@ -36,11 +38,17 @@ from slt_hf.modeling.modeling_sign_to_text import compress_runs
 from slt_hf.pipeline import SignTranslator
 from slt_hf.processing.feature_extraction_pose import PoseFeatureExtractor
 from slt_hf.processing.processing_pose import PoseProcessor
+from slt_hf.synthesis.vocabulary import names
 from slt_hf.training.word_tokenizer import train_word_tokenizer
+
+import bundled_recordings  # isort: skip  (scripts run from their own folder)
 
 # B batch, T frames, V landmarks, C coordinates
 
+Spoken = list[tuple[str, Any]]  # what clips say, and the clips
 Losses = Callable[[Any, float], dict[str, tuple[float, torch.Tensor]]]  # batch, share done -> name: weight, loss
+MIX = ["sentence=0.52", "word=0.1", "signs=0.18", "letters=0.12", "words=0.08"]
+ENCODER_SHARE = 0.75  # of the time: most mistakes are signs misread
 TEXT_MODEL = {"d_model": 192, "d_kv": 32, "num_heads": 6, "d_ff": 512, "num_layers": 2, "num_decoder_layers": 2}
 
 CARD = {
@@ -68,7 +76,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--resume", type=Path, help="folder of a checkpoint to go on from")
     parser.add_argument("--stages", nargs="+", default=["encoder", "decoder"], help="of the training")
     parser.add_argument("--minutes", type=float, default=25, help="of processor time for training")
-    parser.add_argument("--mix", nargs="+", default=["sentence=0.75", "word=0.1", "signs=0.15"], help="source=weight")
+    parser.add_argument("--recordings", type=Path, help="folder of the shared real data; without it all is synthetic")
+    parser.add_argument("--mix", nargs="+", default=MIX, help="source=weight")
     parser.add_argument("--frames", type=int, default=1800, help="of a batch, padding counted")
     parser.add_argument("--learning-rate", type=float, default=1.2e-3)
     parser.add_argument("--capacity", type=int, default=8000, help="examples held at once")
@@ -82,14 +91,15 @@ def parse_arguments() -> argparse.Namespace:
 def build(seed: int) -> tuple[SignToTextForConditionalGeneration, PoseProcessor]:
     """The default encoder in its live mode, and a small T5 over the words of the grammar."""
     torch.manual_seed(seed)
-    tokenizer = train_word_tokenizer(training_texts(4000, seed))
+    # a name is always spelled: one that is now a word, now letters, teaches neither
+    tokenizer = train_word_tokenizer(training_texts(4000, seed), spelled=names("train"))
     text = T5Config(
         vocab_size=len(tokenizer),
         feed_forward_proj="gated-gelu",
         decoder_start_token_id=tokenizer.pad_token_id,
         **TEXT_MODEL,
     )
-    encoder = PoseEncoderConfig(chunk_frames=16)  # so that a live translator can feed it frame by frame
+    encoder = PoseEncoderConfig(chunk_frames=8)  # 0.3 s: so that a live translator can feed it
     config = SignToTextConfig(
         encoder_config=encoder.to_dict(),
         text_config=text.to_dict(),
@@ -187,17 +197,25 @@ def train_encoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
         model,
         batches,
         losses,
-        0.5 * options.minutes,
+        ENCODER_SHARE * options.minutes,
         options.learning_rate,
         lambda mean: save(mean, processor, options.output),
     )
 
 
+Spelling = tuple[np.ndarray, str]  # what the text model is given, (signs, D), and what it should say
+
+
 def collect_signs(
     model: Any, processor: PoseProcessor, store: ExampleStore, options: argparse.Namespace
-) -> dict[int, list[np.ndarray]]:
-    """Target -> what the encoder makes of it in clips that it reads right, (D,) each: what the text model is given."""
-    rng, signs = np.random.default_rng(options.seed), defaultdict(list)
+) -> tuple[dict[int, list[np.ndarray]], list[Spelling]]:
+    """What the encoder makes of the store's clips, which is what the text model is given.
+
+    Returns:
+        Target -> a vector (D,) for each time it was read in a clip that was read right; and whole clips as they were
+        read, mistakes included, with their text.
+    """
+    rng, signs, read = np.random.default_rng(options.seed), defaultdict(list), []
     for examples in pack(sorted(store.examples, key=lambda example: len(example.poses)), 4 * options.frames):
         batch = collate(examples, processor, rng)
         with torch.inference_mode():
@@ -205,10 +223,16 @@ def collect_signs(
             best = model.ctc_head(encoded.last_hidden_state).argmax(-1) * encoded.attention_mask
             means, _ = compress_runs(encoded.last_hidden_state, encoded.attention_mask, best)
         for example, mean, row in zip(examples, means.numpy(), best, strict=True):
-            if [int(label) for label in torch.unique_consecutive(row) if label] == list(example.targets):
+            found = [int(label) for label in torch.unique_consecutive(row) if label]
+            if example.text is not None and found:
+                read.append((mean[: len(found)].copy(), example.text))
+            if found == list(example.targets):
                 for target, vector in zip(example.targets, mean, strict=False):
                     signs[int(target)].append(vector.copy())
-    return signs
+    return signs, read
+
+
+WHOLE_CLIPS = 0.25  # of what the decoder learns from: clips as the encoder read them, with the mistakes that it makes
 
 
 def misread(vectors: list[np.ndarray], others: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
@@ -225,15 +249,17 @@ def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
     encoder and its CTC head stay as they are.
     """
     rng = np.random.default_rng(options.seed)
-    signs = collect_signs(model, processor, store, options)
+    signs, read = collect_signs(model, processor, store, options)
     others = [vectors[0] for vectors in signs.values()]
     model.encoder.requires_grad_(False)
     model.ctc_head.requires_grad_(False)
     model.config.ctc_compression = False  # what the text model is given here is compressed already
 
-    def draw() -> tuple[np.ndarray, str]:
+    def draw() -> Spelling:
+        if rng.random() < WHOLE_CLIPS:
+            return read[rng.integers(len(read))]
         while True:
-            targets, text = sentence_targets(rng)
+            targets, text = text_targets(rng)
             if all(target in signs for target in targets):
                 break
         vectors = [signs[target][rng.integers(len(signs[target]))] for target in targets]
@@ -250,9 +276,9 @@ def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
 
     optimise(
         model,
-        repeat(96),
+        repeat(64),
         losses,
-        0.5 * options.minutes,
+        (1 - ENCODER_SHARE) * options.minutes,
         options.learning_rate,
         lambda mean: save(mean, processor, options.output),
     )
@@ -311,30 +337,35 @@ def load(folder: Path) -> tuple[SignToTextForConditionalGeneration, PoseProcesso
     return translator.engine.model, translator.processor  # type: ignore[attr-defined]
 
 
-def measure(folder: Path, test_size: int, noisy: bool) -> dict[str, float]:
-    """Scores of unseen sentences by unseen signers, with the checkpoint as saved. Shows the first mistakes."""
-    drawn = [sign_unseen(seed=seed, noisy=noisy) for seed in range(test_size)]
-    references = [reference for reference, _, _ in drawn]
-    translations = SignTranslator.from_pretrained(folder, device="cpu")([clip for _, clip, _ in drawn], batch_size=16)
-    found = [translation.text for translation in translations]
+def tests(test_size: int, recordings: Path | None) -> Iterator[tuple[str, str, list[str], Spoken]]:
+    """Name of a test set, its split, its metrics, and its clips with what they say."""
+    for kind in ("clean", "noisy"):
+        drawn = [sign_unseen(seed=seed, noisy=kind == "noisy") for seed in range(test_size)]
+        clips = [(text, clip) for text, clip, _ in drawn]
+        yield f"synthetic sentences, {kind} clips", "test", ["exact_match", "bleu_4", "chrf", "wer"], clips
+    if recordings is not None:
+        for name, clips in bundled_recordings.test_recordings(recordings).items():
+            yield name, "dev", ["exact_match", "cer"], clips
+
+
+def measure(translator: SignTranslator, name: str, metrics: list[str], spoken: Spoken) -> dict[str, float]:
+    """Scores of unseen clips by unseen signers, with the checkpoint as saved. Shows the first mistakes."""
+    references = [text for text, _ in spoken]
+    found = [each.text for each in translator([clip for _, clip in spoken], batch_size=16)]
     wrong = [(said, read) for said, read in zip(references, found, strict=True) if said != read]
-    print(f"{'noisy' if noisy else 'clean'}: {len(wrong)} of {test_size} wrong")
+    print(f"{name}: {len(wrong)} of {len(spoken)} wrong")
     for said, read in wrong[:20]:
         print(f"  {said!r} -> {read!r}")
-    return score_text(found, references, names=["exact_match", "bleu_4", "chrf", "wer"])
+    return score_text(found, references, names=metrics)
 
 
-def describe(folder: Path, test_size: int) -> None:
+def describe(folder: Path, test_size: int, recordings: Path | None) -> None:
     """Measure, and write what was measured into `card.yaml` and the card."""
+    translator = SignTranslator.from_pretrained(folder, device="cpu")
     metrics = [
-        {
-            "name": name,
-            "value": round(value, 2),
-            "dataset": f"synthetic sentences, {kind} clips",
-            "split": f"test, n={test_size}",
-        }
-        for kind in ("clean", "noisy")
-        for name, value in measure(folder, test_size, kind == "noisy").items()
+        {"name": metric, "value": round(value, 2), "dataset": name, "split": f"{split}, n={len(spoken)}"}
+        for name, split, wanted, spoken in tests(test_size, recordings)
+        for metric, value in measure(translator, name, wanted, spoken).items()
     ]
     facts = CARD | {"metrics": metrics}
     (folder / "card.yaml").write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=110))
@@ -346,7 +377,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     model, processor = load(options.resume) if options.resume else build(options.seed)
     print(f"{sum(weights.numel() for weights in model.parameters()) / 1e6:.1f} million parameters")
-    mix = {name: (SOURCES[name], float(weight)) for name, _, weight in (each.partition("=") for each in options.mix)}
+    sources = SOURCES | (bundled_recordings.sources(options.recordings) if options.recordings else {})
+    weights = {name: float(weight) for name, _, weight in (each.partition("=") for each in options.mix)}
+    mix = {name: (sources[name], weight) for name, weight in weights.items() if name in sources}
     settings = processor.feature_extractor.settings
     if options.minutes:
         with ExampleStore(mix, all_targets(), settings, options.capacity, options.workers, options.seed) as store:
@@ -357,7 +390,7 @@ def main() -> None:
                 save(model, processor, options.output)
     save(model, processor, options.output)
     if options.test_size:
-        describe(options.output, options.test_size)
+        describe(options.output, options.test_size, options.recordings)
 
 
 if __name__ == "__main__":

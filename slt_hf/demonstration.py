@@ -26,6 +26,15 @@ TEST_SIGNERS = 1_000_000_007  # mixed into every seed that draws somebody for a 
 NOISY_SHARE = 0.4  # of training clips
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 CHARACTERS = LETTERS + "0123456789"
+REAL_SIGNS = {  # label in recordings of isolated words -> target and what it says; most are signs of the lexicon too
+    "can": ("CAN", "can"), "cat": ("CAT", "cat"), "deaf": ("DEAF", "deaf"), "do": ("DO", "do"),
+    "feel": ("FEEL", "feel"),
+    "finish": ("FINISH", "finish"), "food": ("FOOD", "food"), "go": ("GO", "go"), "have": ("HAVE", "have"),
+    "hearing": ("HEARING", "hearing"), "hello": ("HELLO", "hello"), "help": ("HELP", "help"),
+    "iloveyou": ("I-LOVE-YOU", "I love you"), "maybe": ("MAYBE", "maybe"), "no": ("NO", "no"), "okay": ("OKAY", "okay"),
+    "play": ("PLAY", "play"), "please": ("PLEASE", "please"), "start": ("START", "start"),
+    "thanks": ("THANK-YOU", "thank you"), "try": ("TRY", "try"), "yes": ("YES", "yes"),
+}  # fmt: skip
 
 
 class Draft(NamedTuple):
@@ -64,8 +73,9 @@ def sign_unseen(text: str | None = None, seed: int | None = None, noisy: bool = 
 
 
 def training_texts(count: int, seed: int) -> list[str]:
-    """Sentences that training may see, for a tokenizer to take its words from."""
-    return [pair.text for pair in islice(sentences("train", seed), count)]
+    """What training may say, for a tokenizer to take its words from: each word of a lone sign often enough."""
+    alone = [text_of_sign(target) for target in [*lexicon(), *dict(REAL_SIGNS.values())]] * 5
+    return [pair.text for pair in islice(sentences("train", seed), count)] + alone
 
 
 # --- sources of training clips ---------------------------------------------------------------------------------------
@@ -85,12 +95,34 @@ def signs(rng: np.random.Generator) -> Draft:
 
 def word(rng: np.random.Generator) -> Draft:
     """Fingerspelled letters in any order, so that names which no sentence held are read letter by letter."""
-    letters = "".join(rng.choice(list(LETTERS), rng.integers(2, 8)))
+    letters = random_letters(rng)
     return sign([LETTER_PREFIX + letters.upper()], letters.capitalize(), rng)
 
 
-def sentence_targets(rng: np.random.Generator) -> tuple[list[int], str]:
-    """A sentence of the training split as classes and text, without a clip."""
+def random_letters(rng: np.random.Generator) -> str:
+    """One to seven letters in any order, so that no letter is expected after another."""
+    return "".join(rng.choice(list(LETTERS), rng.integers(1, 8)))
+
+
+def text_of_sign(target: str) -> str:
+    """What a sign says that stands alone: "Help."."""
+    said = dict(REAL_SIGNS.values()).get(target) or str(lexicon()[target]["english"])
+    return f"{said[0].upper()}{said[1:].rstrip('.')}."
+
+
+def text_targets(rng: np.random.Generator, alone: float = 0.15) -> tuple[list[int], str]:
+    """A sentence of the training split as classes and text, without a clip.
+
+    Args:
+        alone: share of single signs, and of spelled words without a sentence.
+    """
+    roll = rng.random()
+    if roll < alone / 2:
+        letters = random_letters(rng)
+        return [all_targets()[letter] for letter in letters], letters.capitalize()
+    if roll < alone:
+        target = str(rng.choice([*lexicon(), *dict(REAL_SIGNS.values())]))
+        return [all_targets()[target]], text_of_sign(target)
     pair = next(sentences("train", int(rng.integers(1 << 31))))
     return [all_targets()[target] for target in targets_of(list(pair.glosses))], pair.text
 
@@ -134,4 +166,5 @@ def target_spans(glosses: list[str], spans: tuple[tuple[int, int], ...]) -> np.n
 @cache
 def all_targets() -> dict[str, int]:
     """Target -> class of the CTC head; 0 is the blank."""
-    return {name: index + 1 for index, name in enumerate([*lexicon(), *CHARACTERS])}
+    names = dict.fromkeys([*lexicon(), *CHARACTERS, *dict(REAL_SIGNS.values())])
+    return {name: index + 1 for index, name in enumerate(names)}

@@ -98,7 +98,14 @@ class ExampleStore:
     def wait_for(self, count: int) -> None:
         """Return when so many examples are there."""
         while len(self.examples) < count:
+            self._check_workers()
             time.sleep(0.1)
+
+    def _check_workers(self) -> None:
+        """A source that failed has shown its traceback already; waiting for it would be for ever."""
+        dead = [worker.exitcode for worker in self._workers if worker.exitcode]
+        if dead:
+            raise RuntimeError(f"a worker that makes examples ended with exit code {dead[0]}; see its traceback above")
 
     def _take_in(self) -> None:
         """A thread: move what the workers make into the store, which fills at once and then renews as it is used."""
@@ -114,6 +121,7 @@ class ExampleStore:
     def batches(self, rng: np.random.Generator, frames: int) -> Iterator[list[Example]]:
         """Batches without end, of similar lengths, each of at most `frames` frames with its padding."""
         while True:
+            self._check_workers()
             order = rng.permutation(len(self.examples))
             mean = np.mean([len(example.poses) for example in self.examples[-200:]])
             drawn = [self.examples[index] for index in order[: int(POOL * frames / mean) + 1]]
