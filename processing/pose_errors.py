@@ -15,3 +15,7 @@ class LandmarkError(SignDataError):
 
 class ClipError(SignDataError):
     """A clip that cannot be used: no frames, an absurd frame rate, nobody to see, an impossible time range."""
+
+
+class VideoError(SignDataError):
+    """A video that cannot be read, or asks for more than its budget."""

@@ -14,12 +14,12 @@
     ├── ExportError         a graph that fails its gate or cannot be run
     └── HubError            something the Hub refused
 
-The first three travel with checkpoints, so they live in `processing/pose_errors.py`.
+The first four travel with checkpoints, so they live in `processing/pose_errors.py`.
 """
 
 from __future__ import annotations
 
-from slt_hf.processing.pose_errors import ClipError, LandmarkError, PoseFileError, SignDataError
+from slt_hf.processing.pose_errors import ClipError, LandmarkError, PoseFileError, SignDataError, VideoError
 
 __all__ = [
     "CheckpointError",
@@ -36,10 +36,6 @@ __all__ = [
     "SignDataError",
     "VideoError",
 ]
-
-
-class VideoError(SignDataError):
-    """A video that cannot be read, or asks for more than its budget."""
 
 
 class ManifestError(SignDataError):

@@ -10,8 +10,7 @@ from PIL import Image
 
 import slt_hf
 from slt_hf.errors import VideoError
-from slt_hf.poses.frames import VideoBudget
-from slt_hf.poses.video import iterate_frames, probe_video, read_video
+from slt_hf.poses.video import VideoBudget, iterate_frames, probe_video, read_video
 
 
 @pytest.fixture

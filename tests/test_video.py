@@ -109,7 +109,7 @@ def test_video_over_budget_is_refused(clip, budget, reason):
 
 
 def test_address_or_playlist_opens_nothing_else(tmp_path, clip):
-    with pytest.raises(VideoError, match="nothing there"):
+    with pytest.raises(VideoError, match="found an address; fetch"):
         probe_video("http://127.0.0.1:9/clip.mp4")
     playlist = f"#EXTM3U\n#EXTINF:2,\n{clip}\n#EXT-X-ENDLIST\n".encode()
     with pytest.raises(VideoError):

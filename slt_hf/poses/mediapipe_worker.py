@@ -27,8 +27,9 @@ LAYOUT = "holistic_543"
 
 
 def load_frames_module():
-    """`frames.py` beside this file, without importing slt_hf, which is not installed here."""
-    spec = importlib.util.spec_from_file_location("slt_hf_frames", Path(__file__).with_name("frames.py"))
+    """`processing/video_frames.py` by its path, without importing slt_hf, which is not installed here."""
+    path = Path(__file__).parents[1] / "processing" / "video_frames.py"
+    spec = importlib.util.spec_from_file_location("slt_hf_video_frames", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

@@ -2,25 +2,32 @@
 
 A video may also be a folder of pictures, one a frame, named `folder/*.png`: RWTH-PHOENIX-Weather 2014T comes so.
 
-The extraction worker runs in an environment of its own, without slt_hf, and loads this very file by path: what
-the extractor sees is what `slt_hf.poses.video` reads. Errors here are Python's own; `video.py` makes them `VideoError`.
+It travels with checkpoints that see video, and the extraction worker, which runs in an environment of its own without
+slt_hf, loads this very file by path: all see the same frames. Errors here are Python's own; `video_reading.py` makes
+them `VideoError`.
 """
 
 from __future__ import annotations
 
 import re
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import av
 import numpy as np
 
+try:
+    import av
+except ImportError:  # a checkpoint that is fed with arrays of frames needs no decoder
+    av = None  # type: ignore[assignment]
+
 PICTURES = "png_pipe,jpeg_pipe,image2"
-CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,ogg,flv,asf,gif"  # no playlists: those open other files
+CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,ogg,flv,asf,gif,swf"  # no playlists: those open other files
+SEEKABLE = ("mov", "matroska")  # formats whose index says where key frames are, so that seeking is exact
 PICTURES_FPS = 25.0  # of a folder of pictures: the rate of PHOENIX, whose files do not say
 SEEK_ABOVE_MS = 10_000  # up to here decoding from the start is as fast as seeking (a GOP is often 250 frames)
 
@@ -35,6 +42,8 @@ class VideoBudget:
     """Most frames decoded: ten minutes at 60 fps"""
     max_seconds: float = 600.0
     """Longest time spent decoding, seconds"""
+    max_packets: int = 2_000_000
+    """Most frames listed, without being decoded, to choose a few of them: nine hours at 60 fps"""
 
 
 class VideoInfo(NamedTuple):
@@ -78,6 +87,8 @@ def open_video(source: str | Path | BinaryIO) -> Iterator[tuple[Any, Any]]:
     """The container and its first video stream; the file is read as bytes, so that it can name no other file."""
     file = open(source, "rb") if isinstance(source, (str, Path)) else source
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    if av is None:
+        raise ModuleNotFoundError("reading video needs PyAV: pip install av", name="av")
     try:
         with av.open(file, options=options) as container:
             if not container.streams.video:
@@ -108,14 +119,127 @@ def packet_times(source: str | Path | BinaryIO, budget: VideoBudget) -> list[flo
     if is_pictures(source):
         return [1000 * number / PICTURES_FPS for number in range(len(_pictures(source)))]  # type: ignore[arg-type]
     with open_video(source) as (container, stream):
-        clock = _Clock()
-        stamps = []
-        for packet in container.demux(stream):
-            if packet.pts is not None:
-                stamps.append(packet.pts)
-            _check(len(stamps), clock.seconds(), budget)
         first = stream.start_time or 0
-        return [float((pts - first) * stream.time_base) * 1000 for pts in sorted(stamps)]
+        stamps = list_packets(container, stream, budget).stamps
+        return [float((stamp - first) * stream.time_base) * 1000 for stamp in stamps]
+
+
+class Listing(NamedTuple):
+    """The frames a file holds, read from its packets without decoding one."""
+
+    stamps: list[int]  # presentation times in the stream's unit, sorted
+    keys: list[int]  # those of key frames, sorted
+    complete: bool  # every packet had a time
+    seekable: bool
+
+
+def list_packets(container: Any, stream: Any, budget: VideoBudget) -> Listing:
+    """What `packet_times` reads, with the key frames."""
+    clock, stamps, keys, complete = _Clock(), [], [], True
+    for packet in container.demux(stream):
+        if packet.size == 0:
+            continue  # the end
+        if packet.pts is None:
+            complete = False
+            continue
+        if packet.is_keyframe:
+            keys.append(packet.pts)
+        if packet.is_discard:
+            continue  # before the first frame that is shown
+        stamps.append(packet.pts)
+        _check_listing(len(stamps), clock.seconds(), budget)
+    seekable = complete and bool(keys) and container.format.name.startswith(SEEKABLE)
+    return Listing(sorted(stamps), sorted(keys), complete, seekable)
+
+
+def decode_at(
+    source: str | Path | BinaryIO, choose: Callable[[np.ndarray], np.ndarray], budget: VideoBudget | None = None
+) -> Iterator[Frame]:
+    """Only the frames that `choose` picks, in order, with as little decoding as the file allows.
+
+    Groups of pictures without a chosen frame are jumped over where the file has an index; elsewhere decoding runs
+    through and ends after the last chosen frame. Frames that nothing refers to are not decoded unless chosen.
+
+    Args:
+        choose: times in ms of all frames, sorted (N,), to the sorted numbers of those wanted.
+    """
+    budget = budget or VideoBudget()
+    if is_pictures(source):
+        listed = np.array(packet_times(source, budget))
+        chosen = {listed[number] for number in choose(listed)}
+        of_chosen = chosen.__contains__
+        yield from _decode_pictures(source, None, None, budget, of_chosen)  # type: ignore[arg-type]
+        return
+    with open_video(source) as (container, stream):
+        _check_size(stream.width, stream.height, budget)
+        listing = list_packets(container, stream, budget)
+        first = stream.start_time or 0
+        milliseconds = np.array([float((stamp - first) * stream.time_base) * 1000 for stamp in listing.stamps])
+        wanted = sorted({listing.stamps[number] for number in choose(milliseconds)})
+        stream.thread_type = "AUTO"
+        if listing.seekable:
+            clock, count = _Clock(), 0
+            for key, stamps in _runs(wanted, listing.keys):
+                for frame in _decode_run(container, stream, key, stamps):
+                    count += 1
+                    _check(count, clock.seconds(), budget)
+                    if frame.pts in wanted:
+                        _check_size(frame.width, frame.height, budget)
+                        image = upright(frame)
+                        clock.stop()
+                        yield Frame(float((frame.pts - first) * stream.time_base) * 1000, image)
+                        clock.go()
+            return
+        times = [float((stamp - first) * stream.time_base) * 1000 for stamp in wanted]
+    if times:
+        if not isinstance(source, (str, Path)):
+            source.seek(0)
+        yield from decode(source, None, times[-1] + 1e-3, budget, lambda time_ms: time_ms in times)
+
+
+def _runs(wanted: list[int], keys: list[int]) -> list[tuple[int, list[int]]]:
+    """Chosen frames in runs of neighbouring groups of pictures, each with the key frame to start from."""
+    runs: list[tuple[int, list[int]]] = []
+    last = -2
+    for stamp in wanted:
+        group = max(0, bisect_right(keys, stamp) - 1)
+        if group > last + 1:
+            runs.append((keys[group], []))
+        runs[-1][1].append(stamp)
+        last = group
+    return runs
+
+
+def _decode_run(container: Any, stream: Any, key: int, stamps: list[int]) -> Iterator[Any]:
+    """Frames from a key frame to the last of `stamps`; some that nothing refers to are left out if not among them."""
+    container.seek(key, stream=stream, backward=True)
+    context, waiting, still = stream.codec_context, set(stamps), len(stamps)
+    for packet in container.demux(stream):
+        if packet.pts in waiting:
+            still -= 1
+            context.skip_frame = "DEFAULT"
+        else:
+            context.skip_frame = "NONREF"
+        yield from _decoded(packet)
+        if not still:  # all is sent: what the decoder still holds comes out, and nothing beyond is decoded
+            yield from _drained(context)
+            break
+    context.skip_frame = "DEFAULT"
+
+
+def _decoded(packet: Any) -> list[Any]:
+    """Frames of a packet; none of a damaged one."""
+    try:
+        return packet.decode()
+    except av.error.InvalidDataError:
+        return []
+
+
+def _drained(context: Any) -> list[Any]:
+    try:
+        return context.decode(None)
+    except (av.error.InvalidDataError, av.error.EOFError):
+        return []
 
 
 def decode(
@@ -188,11 +312,7 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
     """Decoded frames; damage inside or at the end of the file loses frames, not the clip."""
     count = 0
     for packet in container.demux(stream):
-        try:
-            decoded = packet.decode()
-        except av.error.InvalidDataError:
-            continue
-        for frame in decoded:
+        for frame in _decoded(packet):
             count += 1
             yield frame
     if not count:
@@ -227,6 +347,13 @@ def _check(frames: int, seconds: float, budget: VideoBudget) -> None:
         raise ValueError(f"more than {budget.max_frames} frames")
     if seconds > budget.max_seconds:
         raise ValueError(f"decoding takes longer than {budget.max_seconds:g} s")
+
+
+def _check_listing(packets: int, seconds: float, budget: VideoBudget) -> None:
+    if packets > budget.max_packets:
+        raise ValueError(f"more than {budget.max_packets} frames in its index")
+    if seconds > budget.max_seconds:
+        raise ValueError(f"reading it takes longer than {budget.max_seconds:g} s")
 
 
 def _check_size(width: int, height: int, budget: VideoBudget) -> None:
