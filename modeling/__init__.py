@@ -5,9 +5,11 @@ from transformers import AutoConfig, AutoModel, AutoModelForCTC, AutoModelForSeq
 from .configuration_pose_encoder import PoseEncoderConfig
 from .configuration_sign_text_dual_encoder import SignTextDualEncoderConfig
 from .configuration_sign_to_text import SignToTextConfig
+from .configuration_video_encoder import VideoEncoderConfig
 from .modeling_pose_encoder import PoseEncoderForCTC, PoseEncoderForSignClassification, PoseEncoderModel
 from .modeling_sign_text_dual_encoder import SignTextDualEncoderModel, info_nce, same_text
 from .modeling_sign_to_text import SignToTextForConditionalGeneration
+from .modeling_video_encoder import VideoEncoderModel
 
 __all__ = [
     "PoseEncoderConfig",
@@ -18,6 +20,8 @@ __all__ = [
     "SignTextDualEncoderModel",
     "SignToTextConfig",
     "SignToTextForConditionalGeneration",
+    "VideoEncoderConfig",
+    "VideoEncoderModel",
     "info_nce",
     "same_text",
 ]
@@ -25,7 +29,9 @@ __all__ = [
 AutoConfig.register("slt_pose_encoder", PoseEncoderConfig)
 AutoConfig.register("slt_sign_to_text", SignToTextConfig)
 AutoConfig.register("slt_sign_text_dual_encoder", SignTextDualEncoderConfig)
+AutoConfig.register("slt_video_encoder", VideoEncoderConfig)
 AutoModel.register(PoseEncoderConfig, PoseEncoderModel)
+AutoModel.register(VideoEncoderConfig, VideoEncoderModel)
 AutoModelForVideoClassification.register(PoseEncoderConfig, PoseEncoderForSignClassification)
 AutoModelForCTC.register(PoseEncoderConfig, PoseEncoderForCTC)
 AutoModel.register(SignToTextConfig, SignToTextForConditionalGeneration)
@@ -36,6 +42,8 @@ AutoModel.register(SignTextDualEncoderConfig, SignTextDualEncoderModel)
 PoseEncoderConfig.register_for_auto_class()
 SignToTextConfig.register_for_auto_class()
 SignTextDualEncoderConfig.register_for_auto_class()
+VideoEncoderConfig.register_for_auto_class()
+VideoEncoderModel.register_for_auto_class("AutoModel")
 PoseEncoderModel.register_for_auto_class("AutoModel")
 PoseEncoderForSignClassification.register_for_auto_class("AutoModelForVideoClassification")
 PoseEncoderForCTC.register_for_auto_class("AutoModelForCTC")

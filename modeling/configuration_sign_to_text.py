@@ -8,6 +8,9 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from .configuration_pose_encoder import PoseEncoderConfig
+from .configuration_video_encoder import VideoEncoderConfig
+
+OWN_ENCODERS = {config.model_type: config for config in (PoseEncoderConfig, VideoEncoderConfig)}
 
 
 @strict
@@ -15,7 +18,7 @@ class SignToTextConfig(PreTrainedConfig):
     """What a translation checkpoint is.
 
     Args:
-        encoder_config: a pose encoder, or any vision or video model that `AutoModel` builds, by `model_type`.
+        encoder_config: a pose or video encoder of ours, or any model that `AutoModel` builds, by `model_type`.
         text_config: any encoder-decoder of transformers' Seq2SeqLM mapping.
         text_encoder: `use` sends the sign features through the text model's encoder as `inputs_embeds`; `skip` gives
             them straight to the decoder's cross-attention.
@@ -66,11 +69,11 @@ class SignToTextConfig(PreTrainedConfig):
 
 
 def pose_config_or_same(encoder_config: dict | PreTrainedConfig | None) -> PreTrainedConfig:
-    """Our own encoder's config by class, since beside a checkpoint on the Hub nothing has registered it by name."""
+    """Our own encoders' configs by class, since beside a checkpoint on the Hub nothing has registered it by name."""
     if isinstance(encoder_config, PreTrainedConfig):
         return encoder_config
     values = dict(encoder_config or {})
     model_type = values.pop("model_type", PoseEncoderConfig.model_type)
-    if model_type == PoseEncoderConfig.model_type:
-        return PoseEncoderConfig(**values)
+    if model_type in OWN_ENCODERS:
+        return OWN_ENCODERS[model_type](**values)
     return AutoConfig.for_model(model_type, **values)

@@ -22,9 +22,12 @@ from transformers.loss.loss_utils import fixed_cross_entropy
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_pose_encoder import PoseEncoderConfig
-from .configuration_sign_to_text import SignToTextConfig
+from .configuration_sign_to_text import OWN_ENCODERS, SignToTextConfig
 from .modeling_pose_encoder import PoseEncoderModel, ctc_loss
+from .modeling_video_encoder import VideoEncoderModel
+
+# ours by class, since beside a checkpoint on the Hub no mapping has them; they read the frames' mask
+ENCODERS = {cls.config_class.model_type: cls for cls in (PoseEncoderModel, VideoEncoderModel)}
 
 
 @dataclass
@@ -234,7 +237,7 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
     def encode_signs(self, pose_values=None, attention_mask=None, **kwargs):
         """The sign encoder alone, with its own output."""
         inputs = {self.main_input_name: kwargs.pop(self.main_input_name, pose_values)}
-        if self.main_input_name == "pose_values":
+        if self.config.encoder_config.model_type in OWN_ENCODERS:
             inputs["attention_mask"] = attention_mask
         return self.encoder(**inputs)
 
@@ -356,22 +359,24 @@ def compress_runs(states: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor
 
 
 def build_encoder(config):
-    """A fresh encoder: ours by class, since beside a checkpoint on the Hub no mapping has it; others by `AutoModel`."""
-    if config.model_type == PoseEncoderConfig.model_type:
-        return PoseEncoderModel._from_config(config)
+    """A fresh encoder: ours by class, others by `AutoModel`."""
+    if config.model_type in ENCODERS:
+        return ENCODERS[config.model_type]._from_config(config)
     return AutoModel.from_config(config)
 
 
 def load_encoder(encoder, kwargs: dict) -> Any:
-    """A model, a config (fresh weights), or a name or folder -> an encoder; of a model with a head, its encoder."""
+    """A model, a config (fresh weights), or a name or folder -> an encoder; of a model with a head, its encoder.
+
+    A VideoMAE comes inside a `VideoEncoderModel`, which gives it clips of any length.
+    """
     if isinstance(encoder, PreTrainedConfig):
-        return build_encoder(encoder)
-    if isinstance(encoder, PreTrainedModel):
-        return encoder.base_model
-    config = AutoConfig.from_pretrained(encoder, **kwargs)
-    if config.model_type == PoseEncoderConfig.model_type:
-        return PoseEncoderModel.from_pretrained(encoder, **kwargs)
-    return AutoModel.from_pretrained(encoder, **kwargs).base_model
+        encoder = build_encoder(encoder)
+    elif not isinstance(encoder, PreTrainedModel):
+        config = AutoConfig.from_pretrained(encoder, **kwargs)
+        encoder = ENCODERS.get(config.model_type, AutoModel).from_pretrained(encoder, **kwargs)
+    base = encoder.base_model
+    return VideoEncoderModel.from_backbone(base) if base.config.model_type == "videomae" else base
 
 
 def text_width(text_model, text_encoder: str) -> int:

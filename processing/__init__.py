@@ -21,9 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .feature_extraction_pose import PoseFeatureExtractor
+    from .feature_extraction_video import VideoFeatureExtractor
     from .pose_files import PoseClip, PoseWarning, read_pose, write_pose
     from .pose_transforms import PoseSettings, prepare_clip
     from .processing_pose import PoseProcessor
+    from .processing_sign_video import SignVideoProcessor
+    from .video_clip import VideoClip
 
 _EXPORTS = {
     "PoseClip": "pose_files",
@@ -34,6 +37,9 @@ _EXPORTS = {
     "prepare_clip": "pose_transforms",
     "PoseFeatureExtractor": "feature_extraction_pose",
     "PoseProcessor": "processing_pose",
+    "SignVideoProcessor": "processing_sign_video",
+    "VideoClip": "video_clip",
+    "VideoFeatureExtractor": "feature_extraction_video",
 }
 __all__ = [
     "PoseClip",
@@ -41,6 +47,9 @@ __all__ = [
     "PoseProcessor",
     "PoseSettings",
     "PoseWarning",
+    "SignVideoProcessor",
+    "VideoClip",
+    "VideoFeatureExtractor",
     "prepare_clip",
     "read_pose",
     "write_pose",
@@ -48,8 +57,11 @@ __all__ = [
 
 # Module of an Auto class -> the Auto class and our classes that it should know.
 _AUTO = {
-    "transformers.models.auto.feature_extraction_auto": ("AutoFeatureExtractor", ("PoseFeatureExtractor",)),
-    "transformers.models.auto.processing_auto": ("AutoProcessor", ("PoseProcessor",)),
+    "transformers.models.auto.feature_extraction_auto": (
+        "AutoFeatureExtractor",
+        ("PoseFeatureExtractor", "VideoFeatureExtractor"),
+    ),
+    "transformers.models.auto.processing_auto": ("AutoProcessor", ("PoseProcessor", "SignVideoProcessor")),
 }
 
 

@@ -82,7 +82,7 @@ class PoseProcessor(ProcessorMixin):
         if poses is not None:
             data |= self.feature_extractor(poses, layout, fps, start_ms, end_ms, **kwargs)
         texts = None if text is None else [text] if isinstance(text, str) else list(text)
-        count = len(data["pose_values"]) if poses is not None else len(texts or ())
+        count = len(data[self.model_input_names[0]]) if poses is not None else len(texts or ())
         if texts is not None and len(texts) != count:
             raise ClipError(
                 f"expected one text for each of {count} clips, found {len(texts)}; make the lists equally long"

@@ -25,7 +25,8 @@ try:
 except ImportError:  # a checkpoint that is fed with arrays of frames needs no decoder
     av = None  # type: ignore[assignment]
 
-PICTURES = "png_pipe,jpeg_pipe,image2"
+PICTURES = "png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,image2"
+STILLS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,ogg,flv,asf,gif,swf"  # no playlists: those open other files
 SEEKABLE = ("mov", "matroska")  # formats whose index says where key frames are, so that seeking is exact
 PICTURES_FPS = 25.0  # of a folder of pictures: the rate of PHOENIX, whose files do not say
@@ -64,21 +65,31 @@ class Frame(NamedTuple):
 
 
 def is_pictures(source: Any) -> bool:
-    """Whether a source is a folder of pictures, `folder/*.png`."""
-    return isinstance(source, (str, Path)) and "*" in Path(source).name
+    """Whether a source is a folder of pictures, `folder/*.png`, or one picture: a clip of one frame."""
+    return isinstance(source, (str, Path)) and ("*" in Path(source).name or Path(source).suffix.lower() in STILLS)
 
 
 def _pictures(source: str | Path) -> list[Path]:
     """The pictures in the order of the numbers in their names."""
     place = Path(source)
+    if "*" not in place.name and place.is_file():
+        return [place]
     found = list(place.parent.glob(place.name)) if place.parent.is_dir() else []
     if not found:
         raise FileNotFoundError(str(source))
     return sorted(found, key=lambda path: ([int(number) for number in re.findall(r"\d+", path.stem)], path.name))
 
 
-def _picture(path: Path) -> np.ndarray:
-    with open(path, "rb") as file, av.open(file, "r", options={"format_whitelist": PICTURES}) as container:
+def _picture(path: Path, budget: VideoBudget | None = None) -> np.ndarray:
+    with open(path, "rb") as file:
+        return read_picture(file, budget)
+
+
+def read_picture(file: BinaryIO, budget: VideoBudget | None = None) -> np.ndarray:
+    """One picture as RGB uint8 (H, W, 3)."""
+    with av.open(file, "r", options={"format_whitelist": PICTURES}) as container:
+        size = container.streams.video[0]
+        _check_size(size.width, size.height, budget or VideoBudget())
         return upright(next(container.decode(video=0)))
 
 
@@ -301,8 +312,7 @@ def _decode_pictures(
             break
         if time_ms < (start_ms or 0.0) - 1e-6 or (wanted is not None and not wanted(time_ms)):
             continue
-        image = _picture(path)
-        _check_size(image.shape[1], image.shape[0], budget)
+        image = _picture(path, budget)
         clock.stop()
         yield Frame(time_ms, image)
         clock.go()

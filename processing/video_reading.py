@@ -82,13 +82,15 @@ def read_video(
     budget: VideoBudget | None = None,
     seed: int | None = None,
     fit: Fit | None = None,
+    max_frames: int | None = None,
 ) -> Video:
-    """Frames as one array: all, thinned to `fps`, or `num_frames` spread evenly over the part.
+    """Frames as one array: all, those seen `fps` times a second, or `num_frames` spread evenly over the part.
 
-    Even spreading reads the frames' times first, without decoding, and decodes as little as the file allows; where the
-    file turns out damaged, the nearest frame that could be decoded takes the place of a lost one.
+    Times are read first, without decoding, and as little is decoded as the file allows; where the file turns out
+    damaged, the nearest frame that could be decoded takes the place of a lost one.
 
     Args:
+        max_frames: with `fps`, a longer part is spread evenly over so many frames instead.
         seed: None takes the middle of each of the `num_frames` sections, or the grid that begins with the part; a
             number draws the place within each section, or the grid's beginning, from it: for training.
         fit: called with each frame as it comes, so that only what it returns is in memory.
@@ -97,18 +99,21 @@ def read_video(
         VideoError, ClipError: as `iterate_frames`.
     """
     info = probe_video(source)
-    rng = None if seed is None else np.random.default_rng(seed)
-    if num_frames is None:
-        if fps and rng is not None:
-            start_ms = (start_ms or 0.0) + _room(rng.uniform(0, 1000 / fps), start_ms, end_ms, info)
-        read = [_fitted(frame, fit) for frame in iterate_frames(source, start_ms, end_ms, fps, budget)]
+    if num_frames is None and fps is None:
+        read = [_fitted(frame, fit) for frame in iterate_frames(source, start_ms, end_ms, None, budget)]
         return _stack(read, list(range(len(read))), info)
     check_range(start_ms, end_ms, source)
-    places = np.full(num_frames, 0.5) if rng is None else rng.random(num_frames)
+    rng = None if seed is None else np.random.default_rng(seed)
     targets: list[float] = []
 
     def choose(times: np.ndarray) -> np.ndarray:
-        found = sample_times(times, places, start_ms, end_ms)
+        found = np.array([], int)
+        if num_frames is None:
+            assert fps is not None
+            found = pace_times(times, fps, start_ms, end_ms, 0.0 if rng is None else rng.random())
+        if num_frames is not None or (max_frames is not None and len(found) > max_frames):
+            count = num_frames or max_frames or 1
+            found = sample_times(times, np.full(count, 0.5) if rng is None else rng.random(count), start_ms, end_ms)
         targets.extend(times[found])
         return found
 
@@ -141,6 +146,24 @@ def sample_times(
     return inside[np.searchsorted(part, wanted + 1e-3, side="right") - 1]
 
 
+def pace_times(
+    times_ms: np.ndarray, fps: float, start_ms: float | None, end_ms: float | None, offset: float = 0.0
+) -> np.ndarray:
+    """Numbers of the frames seen `fps` times a second, each once, (K,).
+
+    Args:
+        times_ms: of all frames, sorted, (N,).
+        offset: in [0, 1), shifts the grid by this share of its step.
+    """
+    inside = np.flatnonzero((times_ms >= (start_ms or 0.0) - 1e-3) & (times_ms < (end_ms or np.inf) - 1e-3))
+    if not len(inside):
+        return inside
+    part, step = times_ms[inside], 1000 / fps
+    wanted = np.arange(part[0] + offset * step, part[-1] + 1e-3, step)
+    wanted = wanted if len(wanted) else part[:1]
+    return np.unique(inside[np.searchsorted(part, wanted + 1e-3, side="right") - 1])
+
+
 def sample_evenly(available: int, count: int) -> np.ndarray:
     """Indices of `count` frames spread evenly over `available`: the middle of each section."""
     return ((np.arange(count) + 0.5) * available / count).astype(int)
@@ -148,12 +171,6 @@ def sample_evenly(available: int, count: int) -> np.ndarray:
 
 def _fitted(frame: Frame, fit: Fit | None) -> Frame:
     return frame if fit is None else Frame(frame.time_ms, fit(frame.image))
-
-
-def _room(shift_ms: float, start_ms: float | None, end_ms: float | None, info: VideoInfo) -> float:
-    """The shift of a grid, none where the part would be left without a frame."""
-    end = end_ms if end_ms is not None else info.duration_ms or 0.0
-    return shift_ms if (start_ms or 0.0) + 2 * shift_ms < end else 0.0
 
 
 def _beyond(source: VideoSource, start_ms: float | None, end_ms: float | None) -> str:
