@@ -350,11 +350,13 @@ def compress_runs(states: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor
     runs = ((labels != before) & (labels != 0)).long().cumsum(-1)  # number of the run a step is in, from 1
     runs = runs * (labels != 0)  # 0 collects the blanks
     count = runs.amax(-1)
-    longest = int(count.max().clamp(min=1))
-    member = nn.functional.one_hot(runs, longest + 1)[..., 1:].to(states.dtype)  # (B, S, R)
+    # a graph's sizes cannot follow from its data: it keeps room for as many runs as there are steps, masked
+    longest = labels.shape[1] if torch.compiler.is_exporting() else int(count.max().clamp(min=1))
+    number = torch.arange(1, longest + 1, device=mask.device)
+    member = (runs.unsqueeze(-1) == number).to(states.dtype)  # (B, S, R)
     sums = member.transpose(1, 2) @ states
     means = sums / member.sum(1).unsqueeze(-1).clamp(min=1)
-    present = torch.arange(longest, device=mask.device)[None] < count.clamp(min=1)[:, None]
+    present = number <= count.clamp(min=1)[:, None]
     return means, present.long()
 
 

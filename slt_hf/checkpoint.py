@@ -84,6 +84,11 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     return content
 
 
+def is_export(folder: Path) -> bool:
+    """Graphs for ONNX Runtime (`slt-hf export` wrote it), rather than weights for PyTorch."""
+    return (folder / "export.json").is_file()
+
+
 def read_processor(folder: Path) -> dict[str, Any]:
     """The processor's settings: with a tokenizer it saves `processor_config.json`, without one (isolated signs)
     `preprocessor_config.json`, as transformers has it.
@@ -164,6 +169,10 @@ def load_processor(folder: Path) -> Any:
     Raises:
         CheckpointError: if there is none, or it cannot be understood.
     """
+    if is_export(folder):
+        from slt_hf.export.processor import ExportProcessor
+
+        return ExportProcessor(folder)
     alone = "feature_extractor_type" in read_processor(folder)
     from slt_hf.processing import PoseFeatureExtractor, PoseProcessor
 

@@ -11,7 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from slt_hf.checkpoint import architecture_of, bundled_checkpoint, find_checkpoint, load_model, load_processor
+from slt_hf.checkpoint import (
+    architecture_of,
+    bundled_checkpoint,
+    find_checkpoint,
+    is_export,
+    load_model,
+    load_processor,
+)
 from slt_hf.engines import LabelEngine, TextEngine, TorchClassifier, TorchCTC, TorchGenerator
 from slt_hf.errors import ClipError
 from slt_hf.label_ngrams import LabelNgrams
@@ -223,9 +230,13 @@ class SignClassifier:
         dtype: str | torch.dtype | None = None,
     ) -> SignClassifier:
         """Load a classification checkpoint; arguments and errors as of `SignTranslator.from_pretrained`."""
+        folder = find_checkpoint(repo_or_dir, revision)
+        if is_export(folder):
+            from slt_hf.export.engines import open_classifier
+
+            return cls(load_processor(folder), *open_classifier(folder, device, dtype))
         from slt_hf.modeling import modeling_pose_encoder
 
-        folder = find_checkpoint(repo_or_dir, revision)
         name = architecture_of(folder, ("PoseEncoderForSignClassification",))
         model = load_model(getattr(modeling_pose_encoder, name), folder, device, dtype)
         labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
@@ -267,9 +278,13 @@ class SignClassifier:
 
 
 def text_engine(folder: str | os.PathLike[str], device: str | None, dtype: Any) -> Any:
-    """The engine that a checkpoint's architecture asks for: generation, or CTC decoding."""
+    """The engine that a checkpoint's architecture asks for: generation, or CTC decoding; an export has its own."""
     from pathlib import Path
 
+    if is_export(Path(folder)):
+        from slt_hf.export.engines import TEXT_ENGINES, open_engine
+
+        return open_engine(Path(folder), TEXT_ENGINES, device, dtype)
     from slt_hf.modeling import modeling_pose_encoder, modeling_sign_to_text
 
     engines: dict[str, tuple[Any, Any]] = {

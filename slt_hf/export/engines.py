@@ -1,0 +1,171 @@
+"""Engines over exported graphs: the same methods as those over PyTorch in `slt_hf/engines.py`, and no torch.
+
+# B clips, T frames, S encoder steps, R rows of the decoder (clips times beams), V vocabulary
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slt_hf.checkpoint import read_json
+from slt_hf.engines import BEAMS_WITH_LANGUAGE_MODEL, MAX_NEW_TOKENS, Hypothesis, ctc_hypothesis
+from slt_hf.errors import ExportError
+from slt_hf.export.decoding import generate_tokens
+from slt_hf.export.folder import ExportFolder
+from slt_hf.export.generation_options import GenerationOptions
+from slt_hf.export.logits_rules import log_softmax
+from slt_hf.export.providers import open_session, provider_for
+from slt_hf.label_ngrams import LabelNgrams
+
+PRECISIONS = (None, "auto", "float32")
+
+
+class OnnxGraph:
+    """One graph on one device: arrays in, arrays out, by name."""
+
+    def __init__(self, export: ExportFolder, name: str, device: str | None = None):
+        self.session = open_session(export, name, device)
+        self.inputs = {each.name: each for each in self.session.get_inputs()}
+        self.outputs = [each.name for each in self.session.get_outputs()]
+
+    def __call__(self, **inputs: Any) -> dict[str, np.ndarray]:
+        feed = {name: np.ascontiguousarray(value) for name, value in inputs.items() if name in self.inputs}
+        return dict(zip(self.outputs, self.session.run(None, feed), strict=True))
+
+
+class Decoder:
+    """The decoder of one batch: its cache stays where ONNX Runtime computes, whatever device that is.
+
+    Args:
+        memory: what the encoder graph gave, (B, ...) each.
+        beams: rows for each clip.
+    """
+
+    def __init__(self, graph: OnnxGraph, memory: Mapping[str, np.ndarray], beams: int, device: tuple[str, int]):
+        import onnxruntime
+
+        self.session, self.device = graph.session, device
+        self.make = lambda array: onnxruntime.OrtValue.ortvalue_from_numpy(array, *device)
+        read = {name: value for name, value in memory.items() if name in graph.inputs}
+        self.fixed = {name: self.make(trimmed(name, np.repeat(value, beams, axis=0), memory)) for name, value in read.items()}
+        self.size = len(memory["memory_mask"]) * beams
+        self.past = {
+            name: self.make(np.zeros((self.size, entry.shape[1], 0, entry.shape[3]), np.float32))
+            for name, entry in graph.inputs.items()
+            if name.startswith("past_")
+        }
+        self.rows = self.make(np.arange(self.size))
+        self.outputs = graph.outputs
+
+    def step(self, tokens: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+        """Last tokens (R,), the row that each row continues (R,) or None for its own -> logits (R, V)"""
+        binding = self.session.io_binding()
+        for name, value in (self.fixed | self.past).items():
+            binding.bind_ortvalue_input(name, value)
+        binding.bind_cpu_input("decoder_input_ids", tokens[:, None])
+        binding.bind_ortvalue_input("rows", self.rows if rows is None else self.make(rows))
+        for name in self.outputs:
+            binding.bind_output(name, *(("cpu",) if name == "logits" else self.device))
+        self.session.run_with_iobinding(binding)
+        found = dict(zip(self.outputs, binding.get_outputs(), strict=True))
+        self.past = {name: found[name.replace("past_", "present_")] for name in self.past}
+        return found["logits"].numpy()[:, -1]
+
+
+def trimmed(name: str, value: np.ndarray, memory: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Without the steps that no clip of the batch uses: a graph has as many as the clip could need."""
+    used = memory["memory_mask"].any(0)
+    stop = int(used.nonzero()[0].max(initial=0)) + 1
+    return np.ascontiguousarray(value[:, :stop] if name == "memory_mask" else value[:, :, :stop])
+
+
+class OnnxGenerator:
+    """`generate` over an encoder graph and a decoder graph with cache."""
+
+    def __init__(self, export: ExportFolder, device: str | None = None):
+        name, _ = provider_for(device)
+        index = int(device.partition(":")[2] or 0) if device else 0
+        self.device = ("cuda", index) if name in ("cuda", "tensorrt") else ("cpu", 0)
+        self.export, self.asked = export, device
+        self.encoder, self.decoder = (OnnxGraph(export, part, device) for part in ("encoder", "decoder"))
+        self.defaults = read_json(export.path, "generation_config.json")
+
+    def encode(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return self.encoder(**inputs)
+
+    def generate(self, inputs: Mapping[str, Any], **options: Any) -> list[Hypothesis]:
+        inputs = dict(inputs)
+        forced = inputs.pop("forced_bos_token_id", None)
+        if forced is not None:
+            options = {"forced_bos_token_id": int(forced)} | options
+        return self.generate_from(self.encode(inputs), **options)
+
+    def generate_from(self, memory: Mapping[str, np.ndarray], **options: Any) -> list[Hypothesis]:
+        """Sentences from what the encoder graph gave."""
+        length = self.defaults.get("max_new_tokens") or MAX_NEW_TOKENS
+        chosen = GenerationOptions.read(self.defaults | {"max_new_tokens": length}, options)
+        decoder = Decoder(self.decoder, memory, chosen.num_beams, self.device)
+        return generate_tokens(decoder.step, len(memory["memory_mask"]), chosen)
+
+
+class OnnxCTC:
+    """CTC decoding over an exported recogniser; arguments as of `TorchCTC`."""
+
+    def __init__(self, export: ExportFolder, device: str | None = None):
+        self.graph = OnnxGraph(export, "encoder", device)
+        self.language_model = LabelNgrams.load(export.path)
+        self.blank = read_json(export.path, "config.json").get("pad_token_id") or 0
+
+    def generate(self, inputs: Mapping[str, Any], num_beams: int | None = None) -> list[Hypothesis]:
+        if num_beams is None:
+            num_beams = 1 if self.language_model is None else BEAMS_WITH_LANGUAGE_MODEL
+        output = self.graph(**inputs)
+        lengths = output["output_mask"].sum(-1).tolist()
+        return [
+            ctc_hypothesis(log_softmax(scores[:length]), self.blank, num_beams, self.language_model)
+            for scores, length in zip(output["logits"], lengths, strict=True)
+        ]
+
+
+class OnnxClassifier:
+    """Softmax over an exported classifier."""
+
+    def __init__(self, export: ExportFolder, device: str | None = None):
+        self.graph = OnnxGraph(export, "encoder", device)
+
+    def classify(self, inputs: Mapping[str, Any]) -> np.ndarray:
+        return np.exp(log_softmax(self.graph(**inputs)["logits"]))
+
+
+TEXT_ENGINES = {"SignToTextForConditionalGeneration": OnnxGenerator, "PoseEncoderForCTC": OnnxCTC}
+LABEL_ENGINES = {"PoseEncoderForSignClassification": OnnxClassifier}
+
+
+def open_engine(folder: Path, engines: Mapping[str, Any], device: str | None, dtype: Any = None) -> Any:
+    """The engine for an export's architecture.
+
+    Raises:
+        ExportError: if the export is damaged, or is of another kind, or a precision is asked that it does not have.
+    """
+    export = ExportFolder.open(folder)
+    if dtype not in PRECISIONS:
+        raise ExportError(f"an export has the precision it was written with, found dtype={dtype!r}; leave dtype out")
+    architecture = export.manifest["architecture"]
+    if architecture not in engines:
+        raise ExportError(
+            f"{folder}: expected an export of {' or '.join(engines)}, found {architecture}; use SignClassifier for "
+            "classifiers and SignTranslator for the others"
+        )
+    return engines[architecture](export, device)
+
+
+def open_classifier(folder: Path, device: str | None, dtype: Any = None) -> tuple[OnnxClassifier, list[str], float | None]:
+    """Engine, labels in the order of its probabilities, and the threshold below which a sign counts as unknown."""
+    engine = open_engine(folder, LABEL_ENGINES, device, dtype)
+    config = read_json(folder, "config.json")
+    names = config["id2label"]
+    return engine, [names[str(index)] for index in range(len(names))], config.get("unknown_threshold")

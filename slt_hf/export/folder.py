@@ -1,0 +1,115 @@
+"""The folder of an exported checkpoint: what is in it, and whether it is still what was written.
+
+`export.json` names every graph with its digest, the weights' file with its size, and the digest of the configs that
+the graphs were made from. It is written last, so a folder that has it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slt_hf.checkpoint import read_json
+from slt_hf.errors import ExportError
+from slt_hf.export.graph_file import check_graph, check_inside, read_graph_facts
+
+MANIFEST = "export.json"
+WEIGHTS = "model.onnx_data"  # of all graphs, each weight once
+FORMAT = 1
+CONFIGS = ("config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json", "tokenizer.json")
+
+
+@dataclass(frozen=True)
+class ExportFolder:
+    """An export that has been looked at.
+
+    Attributes:
+        manifest: `export.json`.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> ExportFolder:
+        """Read `export.json` and check that the configs are those of the export.
+
+        Raises:
+            ExportError: if the manifest is damaged, of a later format, or the configs are another model's.
+        """
+        folder = Path(path)
+        manifest = read_json(folder, MANIFEST)
+        if manifest.get("format") != FORMAT or not isinstance(manifest.get("graphs"), dict):
+            raise ExportError(
+                f"{folder / MANIFEST}: expected format {FORMAT} with its graphs, found {manifest.get('format')!r}; "
+                "upgrade slt_hf, or export the checkpoint again"
+            )
+        opened = cls(folder, manifest)
+        opened.check_configs()
+        return opened
+
+    def check_configs(self) -> None:
+        for name, digest in self.manifest["configs"].items():
+            path = self.path / check_inside(name, self.path / MANIFEST)
+            if not path.is_file() or digest_of(path.read_bytes()) != digest:
+                found = "another one" if path.is_file() else "none"
+                raise ExportError(
+                    f"{path}: expected the file that the graphs were exported with, found {found}; take graphs and "
+                    "configs of one export"
+                )
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        return tuple(self.manifest["graphs"])
+
+    def graph_bytes(self, name: str) -> bytes:
+        """A graph, checked.
+
+        Raises:
+            ExportError: if it is absent, cut, edited, or asks for what it may not have.
+        """
+        entry = self.manifest["graphs"].get(name)
+        if entry is None:
+            raise ExportError(f"{self.path}: expected a graph {name!r}, found {', '.join(self.graphs)}; export it again")
+        path = self.path / check_inside(entry["file"], self.path / MANIFEST)
+        content = self._read(path)
+        if digest_of(content) != entry["sha256"]:
+            read_graph_facts(content, path)  # damage is the better message where it is damage
+            raise ExportError(f"{path}: expected the graph that was exported, found an edited one; export it again")
+        check_graph(read_graph_facts(content, path), path)
+        return content
+
+    def weight_files(self) -> dict[str, Path]:
+        """Names in the graphs -> files that hold the weights.
+
+        Raises:
+            ExportError: if one is absent or of another size.
+        """
+        found = {}
+        for name, size in self.manifest["weights"].items():
+            path = self.path / check_inside(name, self.path / MANIFEST)
+            if not path.is_file():
+                raise ExportError(f"{path}: expected the graphs' weights, found no such file; fetch the export again")
+            if path.stat().st_size != size:
+                raise ExportError(
+                    f"{path}: expected {size} bytes, found {path.stat().st_size}; fetch or export it again"
+                )
+            found[name] = path
+        return found
+
+    def _read(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise ExportError(f"{path}: expected a graph, found no such file; fetch or export it again") from None
+
+
+def digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def digests_of_configs(folder: Path) -> dict[str, str]:
+    return {name: digest_of((folder / name).read_bytes()) for name in CONFIGS if (folder / name).is_file()}
