@@ -48,6 +48,7 @@ import bundled_recordings  # isort: skip  (scripts run from their own folder)
 Spoken = list[tuple[str, Any]]  # what clips say, and the clips
 Losses = Callable[[Any, float], dict[str, tuple[float, torch.Tensor]]]  # batch, share done -> name: weight, loss
 MIX = ["sentence=0.52", "word=0.1", "signs=0.18", "letters=0.12", "words=0.08"]
+POSITION_SPEED = 30  # learning rate of T5's position biases, in learning rates
 ENCODER_SHARE = 0.75  # of the time: most mistakes are signs misread
 TEXT_MODEL = {"d_model": 192, "d_kv": 32, "num_heads": 6, "d_ff": 512, "num_layers": 2, "num_decoder_layers": 2}
 
@@ -159,7 +160,7 @@ def optimise(
         if done >= 1:
             break
         for group in optimizer.param_groups:
-            group["lr"] = rate * min((step + 1) / 100, 1, (1 - done) / 0.3)
+            group["lr"] = group["speed"] * rate * min((step + 1) / 100, 1, (1 - done) / 0.3)
         weighted = losses(batch, done)
         torch.stack([weight * loss for weight, loss in weighted.values()]).sum().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -253,6 +254,7 @@ def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
     others = [vectors[0] for vectors in signs.values()]
     model.encoder.requires_grad_(False)
     model.ctc_head.requires_grad_(False)
+    without_dropout(model.text_model)
     model.config.ctc_compression = False  # what the text model is given here is compressed already
 
     def draw() -> Spelling:
@@ -285,14 +287,30 @@ def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
     model.config.ctc_compression = True
 
 
+def without_dropout(text_model: nn.Module) -> None:
+    """Sentences are drawn without end: there is nothing to learn by heart, and dropout only takes longer."""
+    text_model.config.dropout_rate = 0.0
+    for module in text_model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+
+
 STAGES = {"encoder": train_encoder, "decoder": train_decoder}
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Weight decay on matrices only."""
-    matrices = [weights for weights in model.parameters() if weights.ndim > 1]
-    others = [weights for weights in model.parameters() if weights.ndim <= 1]
-    return [{"params": matrices, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
+    """Weight decay on matrices only. T5's position biases are attention scores as they stand, and all that tells it who
+    does what to whom: at the rate of the other weights they would need thousands of steps to say "the one before".
+    """
+    named = list(model.named_parameters())
+    biases = [weights for name, weights in named if "relative_attention_bias" in name]
+    matrices = [weights for name, weights in named if weights.ndim > 1 and "relative_attention_bias" not in name]
+    others = [weights for _, weights in named if weights.ndim <= 1]
+    return [
+        {"params": matrices, "weight_decay": 0.02, "speed": 1.0},
+        {"params": others, "weight_decay": 0.0, "speed": 1.0},
+        {"params": biases, "weight_decay": 0.0, "speed": POSITION_SPEED},
+    ]
 
 
 def step_classes(frame_labels: torch.Tensor, model: Any) -> torch.Tensor:
