@@ -254,7 +254,7 @@ def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
     others = [vectors[0] for vectors in signs.values()]
     model.encoder.requires_grad_(False)
     model.ctc_head.requires_grad_(False)
-    without_dropout(model.text_model)
+    model.text_model.eval()  # no dropout: sentences are drawn without end, there is nothing to learn by heart
     model.config.ctc_compression = False  # what the text model is given here is compressed already
 
     def draw() -> Spelling:
@@ -285,14 +285,6 @@ def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
         lambda mean: save(mean, processor, options.output),
     )
     model.config.ctc_compression = True
-
-
-def without_dropout(text_model: nn.Module) -> None:
-    """Sentences are drawn without end: there is nothing to learn by heart, and dropout only takes longer."""
-    text_model.config.dropout_rate = 0.0
-    for module in text_model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
 
 
 STAGES = {"encoder": train_encoder, "decoder": train_decoder}
