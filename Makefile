@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRACT := .venv-extract
+# two processes; whoever is done takes over waiting tests, since a few need a Python of their own and take seconds
+PARALLEL := -n 2 --dist worksteal
 
 .PHONY: demo test test-all check env extract-env real clean
 
@@ -18,10 +20,10 @@ demo: $(READY)  ## sign an unseen sentence, draw it, translate it
 	$(BIN)/slt-hf demo
 
 test: $(READY)  ## default suite: CPU, offline, at most five minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-all: $(READY)  ## with the slow tests
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python -m pytest $(PARALLEL) -m ''
 
 check: $(READY)  ## what CI checks besides the tests
 	$(BIN)/ruff check .

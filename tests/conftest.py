@@ -1,4 +1,4 @@
-"""Shared by all tests: offline, two threads, and the place of the real data."""
+"""Shared by all tests: offline, one thread a process, and the place of the real data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hub_server import HubServer
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: `make test` runs two processes on two cores
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

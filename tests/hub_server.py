@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
 import yaml
 from hub_store import Commit, NotFound, Repository, StoredFile, folders_of, goes_to_lfs
 
@@ -100,6 +101,23 @@ class HubServer:
             "OMP_NUM_THREADS": "1",
         }
         return {name: value for name, value in os.environ.items() if name != "HF_TOKEN"} | own
+
+    def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make this process take the server for the Hub, which saves a test the seconds of importing torch again.
+
+        What `huggingface_hub` read from the environment when it was imported is replaced where it is kept.
+        """
+        from huggingface_hub import constants, hf_api
+
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        monkeypatch.setattr(constants, "ENDPOINT", self.url)
+        template = f"{self.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(Path(self._home.name, "hub")))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(Path(self._home.name, "token")))
+        monkeypatch.setattr(hf_api.api, "endpoint", self.url)
 
     def run(self, command: list[str], check: bool = True, **extra: Any) -> subprocess.CompletedProcess[str]:
         """Run a command against this server; `extra` are further environment variables."""

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
+from command_line import cli
+from hub_server import HubServer
 
+from slt_hf import SignTranslator
 from slt_hf.errors import HubError
-from slt_hf.hub import add_code, check_complete, read_token
+from slt_hf.hub import add_code, check_complete, push_folder, read_token
+from slt_hf.modeling import SignToTextForConditionalGeneration
+from slt_hf.processing import PoseProcessor
 
 CARD = {
     "title": "Tiny", "license": "apache-2.0", "language": "en", "sign_language": "none", "data": "Random numbers.",
@@ -17,102 +24,75 @@ CARD = {
     "metrics": [{"name": "bleu", "value": 1.5, "dataset": "noise", "split": "test", "signature": "nrefs:1|v:2.6"}],
 }  # fmt: skip
 
-PUSH_OBJECTS = """
-import sys
-from slt_hf.modeling import SignToTextForConditionalGeneration
-from slt_hf.processing.processing_pose import PoseProcessor
-folder = sys.argv[1]
-SignToTextForConditionalGeneration.from_pretrained(folder).push_to_hub("org/tiny")
-PoseProcessor.from_pretrained(folder).push_to_hub("org/tiny")
-"""
-
 GENERATE = """
 import sys, numpy, torch
 from transformers import AutoModelForSeq2SeqLM, AutoProcessor
-processor = AutoProcessor.from_pretrained("org/tiny", trust_remote_code=True)
-model = AutoModelForSeq2SeqLM.from_pretrained("org/tiny", trust_remote_code=True)
-clip = numpy.load(sys.argv[1])
-inputs = processor(poses=clip, layout="signing_85", fps=25.0, return_tensors="pt")
-print(model.generate(**inputs, max_new_tokens=12, min_new_tokens=12).tolist(), "slt_hf.modeling" in sys.modules)
-"""
-
-TRANSLATE = """
-import sys, numpy, slt_hf
-translator = slt_hf.SignTranslator.from_pretrained("org/tiny")
-clip = numpy.load(sys.argv[1])
-found = translator(clip, layout="signing_85", fps=25.0, max_new_tokens=12, min_new_tokens=12)
-print(translator.processor.tokenizer.convert_tokens_to_ids(found.text.split()))
+for name in sys.argv[2:]:
+    processor = AutoProcessor.from_pretrained(name, trust_remote_code=True)
+    model = AutoModelForSeq2SeqLM.from_pretrained(name, trust_remote_code=True)
+    inputs = processor(poses=numpy.load(sys.argv[1]), layout="signing_85", fps=25.0, return_tensors="pt")
+    tokens = model.generate(**inputs, max_new_tokens=12, min_new_tokens=12)
+    print(processor.batch_decode(tokens, skip_special_tokens=True)[0])
 """
 
 
 @pytest.fixture
-def clip(tmp_path: Path) -> str:
-    import numpy as np
-
+def clip(tmp_path: Path) -> Path:
     points = np.random.default_rng(0).normal(size=(40, 85, 3)).cumsum(0) * 3 + 200
     points[..., 2] = 1.0
     np.save(tmp_path / "clip.npy", points.astype(np.float32))
-    return str(tmp_path / "clip.npy")
+    return tmp_path / "clip.npy"
 
 
 @pytest.fixture
 def pushable(tiny_checkpoint: Path) -> Path:
-    import yaml
-
     (tiny_checkpoint / "card.yaml").write_text(yaml.safe_dump(CARD))
     return tiny_checkpoint
 
 
-def push(hub_server, folder: Path, **options):
-    return hub_server.run([sys.executable, "-m", "slt_hf.cli.main", "push", str(folder), "org/tiny"], **options)
+@pytest.fixture
+def hub(hub_server: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
+    hub_server.stand_in(monkeypatch)
+    return hub_server
 
 
-def test_pushed_objects_give_the_same_tokens_where_the_package_cannot_be_imported(hub_server, tiny_checkpoint, clip):
-    hub_server.python(PUSH_OBJECTS, str(tiny_checkpoint))
-    here = hub_server.python(GENERATE, clip)
-    elsewhere = hub_server.python(GENERATE, clip, without=["slt_hf"])
-    assert here == elsewhere and "False" in elsewhere
+def without_code(folder: Path, target: Path) -> Path:
+    """A copy as a checkpoint inside a package is: no code, and none named."""
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns("*.py"))
+    for name in ("config.json", "processor_config.json"):
+        values = json.loads((target / name).read_text())
+        values.pop("auto_map")
+        (target / name).write_text(json.dumps(values))
+    return target
 
 
-def test_pushed_folder_carries_weights_processor_card_and_code(hub_server, pushable, clip):
-    push(hub_server, pushable)
-    pushed = hub_server.files("org/tiny")
+def test_what_is_pushed_gives_the_same_tokens_where_the_package_cannot_be_imported(
+    hub: HubServer, pushable: Path, tmp_path: Path, clip: Path
+):
+    """As objects, as a folder with code, as a folder without; generated in one process, as each costs seconds."""
+    SignToTextForConditionalGeneration.from_pretrained(pushable).push_to_hub("org/objects")
+    PoseProcessor.from_pretrained(pushable).push_to_hub("org/objects")
+    push_folder(pushable, "org/tiny")
+    bare = without_code(pushable, tmp_path / "bare")
+    push_folder(bare, "org/bare")
+    assert not list(bare.glob("*.py")), "the folder that was pushed stays as it is"
+
+    hub.requests.clear()
+    translator = SignTranslator.from_pretrained("org/tiny")
+    here = translator(np.load(clip), layout="signing_85", fps=25.0, max_new_tokens=12, min_new_tokens=12).text
+    assert hub.requests and not [line for line in hub.requests if line.startswith("GET") and line.endswith(".py")]
+    said = hub.python(GENERATE, str(clip), "org/objects", "org/tiny", "org/bare", without=["slt_hf"])
+    assert len(here.split()) > 5 and said.splitlines() == [here] * 3
+
+
+def test_pushed_folder_carries_weights_processor_card_and_code(hub: HubServer, pushable: Path):
+    assert cli("push", pushable, "org/tiny").exit_code == 0
+    pushed = hub.files("org/tiny")
     wanted = {"README.md", "config.json", "model.safetensors", "processor_config.json", "tokenizer.json"}
     assert wanted | {"modeling_sign_to_text.py", "processing_pose.py", "landmarks.py", "pose_files.py"} <= set(pushed)
-    tokens = hub_server.python(GENERATE, clip, without=["slt_hf"])
-    assert len(json.loads(tokens.rpartition(" ")[0])[0]) == 13
-
-
-def test_translator_loads_a_checkpoint_by_its_name_on_the_hub(hub_server, pushable, clip):
-    push(hub_server, pushable)
-    hub_server.python(TRANSLATE, clip)
-    assert not [line for line in hub_server.requests if line.startswith("GET") and line.endswith(".py")]
-
-
-def test_pushed_card_says_layout_extractor_data_metrics_limits_and_licence(hub_server, pushable):
-    push(hub_server, pushable)
-    card = hub_server.files("org/tiny")["README.md"].decode()
-    for told in (
-        "`signing_85`",
-        "synthetic 1",
-        "Random numbers.",
-        "nrefs:1|v:2.6",
-        "Knows nothing.",
-        "license: apache-2.0",
-    ):
-        assert told in card, told
-
-
-def test_folder_without_code_gets_it_when_pushed(hub_server, pushable, clip):
-    for path in pushable.glob("*.py"):
-        path.unlink()
-    for name in ("config.json", "processor_config.json"):
-        values = json.loads((pushable / name).read_text())
-        values.pop("auto_map")
-        (pushable / name).write_text(json.dumps(values))
-    push(hub_server, pushable)
-    assert "False" in hub_server.python(GENERATE, clip, without=["slt_hf"])
-    assert not list(pushable.glob("*.py"))
+    told = ("`signing_85`", "synthetic 1", "Random numbers.", "nrefs:1|v:2.6", "Knows nothing.", "license: apache-2.0")
+    card = pushed["README.md"].decode()
+    assert [words for words in told if words not in card] == []
 
 
 def test_code_is_added_once(tiny_checkpoint: Path):
@@ -121,16 +101,16 @@ def test_code_is_added_once(tiny_checkpoint: Path):
     assert {path.name: path.read_bytes() for path in tiny_checkpoint.iterdir()} == before
 
 
-def test_push_without_card_or_facts_says_what_a_card_needs(hub_server, tiny_checkpoint):
-    done = push(hub_server, tiny_checkpoint, check=False)
-    assert done.returncode == 2 and "card.yaml" in done.stderr and len(done.stderr.splitlines()) == 1
-    assert ("model", "org/tiny") not in hub_server.repositories
+def test_push_without_card_or_facts_says_what_a_card_needs(hub: HubServer, tiny_checkpoint: Path):
+    done = cli("push", tiny_checkpoint, "org/tiny")
+    assert done.exit_code == 2 and "card.yaml" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert ("model", "org/tiny") not in hub.repositories
 
 
-def test_refusal_of_the_hub_is_one_line_with_a_remedy(hub_server, pushable):
-    hub_server.token = "hf_needed"
-    done = push(hub_server, pushable, check=False)
-    assert done.returncode == 2 and "HF_TOKEN" in done.stderr and len(done.stderr.splitlines()) == 1
+def test_refusal_of_the_hub_is_one_line_with_a_remedy(hub: HubServer, pushable: Path):
+    hub.token = "hf_needed"
+    done = cli("push", pushable, "org/tiny")
+    assert done.exit_code == 2 and "HF_TOKEN" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["config.json", "processor_config.json", "model.safetensors"])
@@ -140,10 +120,9 @@ def test_incomplete_folder_is_not_pushed(tiny_checkpoint: Path, name: str):
         check_complete(tiny_checkpoint)
 
 
-def test_unknown_repository_is_an_error_with_a_remedy(hub_server):
-    code = "import slt_hf; slt_hf.SignTranslator.from_pretrained('org/none')"
-    done = hub_server.run([sys.executable, "-c", code], check=False)
-    assert "HubError" in done.stderr and "check the name" in done.stderr
+def test_unknown_repository_is_an_error_with_a_remedy(hub: HubServer):
+    with pytest.raises(HubError, match="check the name"):
+        SignTranslator.from_pretrained("org/none")
 
 
 def test_token_comes_from_the_environment_or_dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
