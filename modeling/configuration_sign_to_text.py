@@ -53,6 +53,8 @@ class SignToTextConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         if self.text_head_tied is None:
             self.text_head_tied = self.text_config.get_text_config(decoder=True).tie_word_embeddings
+        if self.ctc_compression and self.ctc_vocab_size is None:
+            raise ValueError("ctc_compression expects a CTC head to read glosses with, found none; set ctc_vocab_size")
 
     def get_text_config(self, decoder=None, encoder=None) -> PreTrainedConfig:
         """The text model's config or a half of it; upstream would take the `text_encoder` switch for a config.
