@@ -28,6 +28,10 @@ def compressing_model(text_encoder: str = "skip", **encoder) -> SignToTextForCon
     return model
 
 
+def count_runs(encoded) -> torch.Tensor:
+    return encoded.attention_mask.sum(1)
+
+
 def only_blanks(model: SignToTextForConditionalGeneration) -> None:
     torch.nn.init.zeros_(model.ctc_head.weight)
     with torch.no_grad():
@@ -64,11 +68,10 @@ def test_a_row_does_not_depend_on_batch_mates_or_padding(text_encoder: str):
     lengths = inputs["attention_mask"].sum(1).tolist()
     with torch.no_grad():
         together = model(**inputs).logits
-        steps = model.encode(**clips(inputs)).attention_mask.sum(1)
+        steps = count_runs(model.encode(**clips(inputs)))
         for row, length in enumerate(lengths):
             alone = {name: values[row : row + 1, :length] for name, values in clips(inputs).items()}
-            encoded = model.encode(**alone)
-            assert encoded.attention_mask.sum() == steps[row]
+            assert count_runs(model.encode(**alone)) == steps[row]
             logits = model(**alone, labels=inputs["labels"][row : row + 1]).logits
             torch.testing.assert_close(logits[0], together[row], **CLOSE)
     assert steps.max() > steps.min() >= 1, "the rows have different numbers of runs, or this proves nothing"
