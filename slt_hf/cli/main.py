@@ -13,6 +13,7 @@ from slt_hf.cli.demo import demo
 from slt_hf.cli.draw import draw
 from slt_hf.cli.env import env
 from slt_hf.cli.evaluate import evaluate
+from slt_hf.cli.export import export
 from slt_hf.cli.extract import extract
 from slt_hf.cli.info import info
 from slt_hf.cli.inspect import inspect
@@ -34,7 +35,7 @@ app = typer.Typer(
 
 COMMANDS = (
     demo, translate, evaluate, check_model, info, inspect, view, draw, push, env, manifest, prepare, extract,
-    push_dataset,
+    push_dataset, export,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)

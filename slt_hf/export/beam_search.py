@@ -89,10 +89,8 @@ class BeamSearch:
         order = largest(merged, self.width)
         for clip, places in enumerate(order.tolist()):
             before = self.finished[clip]
-            self.finished[clip] = [
-                before[place] if place < self.width else pair(tokens[clip, place - self.width], own[clip, place - self.width])
-                for place in places
-            ]
+            new = [pair(*both) for both in zip(tokens[clip], own[clip], strict=True)]
+            self.finished[clip] = [(before + new)[place] for place in places]
         both = np.concatenate([self.is_finished, just_ended], axis=1)
         self.finished_scores = np.take_along_axis(merged, order, axis=1)
         self.is_finished = np.take_along_axis(both, order, axis=1)
@@ -110,7 +108,8 @@ class BeamSearch:
         """Whether anything is left to find."""
         options = self.options
         longest = options.early_stopping == "never" and options.length_penalty > 0.0
-        best = self.scores[:, :1] / np.float32((options.max_new_tokens if longest else length) ** options.length_penalty)
+        reach = options.max_new_tokens if longest else length
+        best = self.scores[:, :1] / np.float32(reach**options.length_penalty)
         worst = np.where(self.is_finished, self.finished_scores.min(1, keepdims=True), FAR)
         self.hopeful &= (best > worst).any(-1, keepdims=True)
         full = self.is_finished.all() and options.early_stopping is True

@@ -51,7 +51,9 @@ class Decoder:
         self.session, self.device = graph.session, device
         self.make = lambda array: onnxruntime.OrtValue.ortvalue_from_numpy(array, *device)
         read = {name: value for name, value in memory.items() if name in graph.inputs}
-        self.fixed = {name: self.make(trimmed(name, np.repeat(value, beams, axis=0), memory)) for name, value in read.items()}
+        self.fixed = {
+            name: self.make(trimmed(name, np.repeat(value, beams, axis=0), memory)) for name, value in read.items()
+        }
         self.size = len(memory["memory_mask"]) * beams
         self.past = {
             name: self.make(np.zeros((self.size, entry.shape[1], 0, entry.shape[3]), np.float32))
@@ -63,23 +65,27 @@ class Decoder:
 
     def step(self, tokens: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
         """Last tokens (R,), the row that each row continues (R,) or None for its own -> logits (R, V)"""
+        return self.run(tokens[:, None], rows)[:, -1]
+
+    def run(self, tokens: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+        """New tokens (R, Q) -> logits (R, Q, V)"""
         binding = self.session.io_binding()
         for name, value in (self.fixed | self.past).items():
             binding.bind_ortvalue_input(name, value)
-        binding.bind_cpu_input("decoder_input_ids", tokens[:, None])
+        binding.bind_cpu_input("decoder_input_ids", np.ascontiguousarray(tokens))
         binding.bind_ortvalue_input("rows", self.rows if rows is None else self.make(rows))
         for name in self.outputs:
             binding.bind_output(name, *(("cpu",) if name == "logits" else self.device))
         self.session.run_with_iobinding(binding)
         found = dict(zip(self.outputs, binding.get_outputs(), strict=True))
         self.past = {name: found[name.replace("past_", "present_")] for name in self.past}
-        return found["logits"].numpy()[:, -1]
+        return found["logits"].numpy()
 
 
 def trimmed(name: str, value: np.ndarray, memory: Mapping[str, np.ndarray]) -> np.ndarray:
     """Without the steps that no clip of the batch uses: a graph has as many as the clip could need."""
-    used = memory["memory_mask"].any(0)
-    stop = int(used.nonzero()[0].max(initial=0)) + 1
+    used = np.flatnonzero(memory["memory_mask"].any(0))
+    stop = int(used.max(initial=0)) + 1
     return np.ascontiguousarray(value[:, :stop] if name == "memory_mask" else value[:, :, :stop])
 
 
@@ -103,6 +109,11 @@ class OnnxGenerator:
         if forced is not None:
             options = {"forced_bos_token_id": int(forced)} | options
         return self.generate_from(self.encode(inputs), **options)
+
+    def score(self, memory: Mapping[str, np.ndarray], tokens: np.ndarray) -> np.ndarray:
+        """Logits of sentences that are given whole, (B, L) -> (B, L, V)."""
+        decoder = Decoder(self.decoder, memory, 1, self.device)
+        return decoder.run(tokens, None)
 
     def generate_from(self, memory: Mapping[str, np.ndarray], **options: Any) -> list[Hypothesis]:
         """Sentences from what the encoder graph gave."""
@@ -141,6 +152,72 @@ class OnnxClassifier:
         return np.exp(log_softmax(self.graph(**inputs)["logits"]))
 
 
+class OnnxDualEncoder:
+    """Unit vectors of clips and of texts, from an exported dual encoder."""
+
+    def __init__(self, export: ExportFolder, device: str | None = None):
+        self.sign, self.text = (OnnxGraph(export, part, device) for part in ("encoder", "text"))
+
+    def sign_features(self, inputs: Mapping[str, Any]) -> np.ndarray:
+        """Model inputs of B clips -> (B, P)"""
+        return self.sign(**inputs)["embeds"]
+
+    def text_features(self, input_ids: np.ndarray, text_attention_mask: np.ndarray) -> np.ndarray:
+        """Tokens and mask (N, L) -> (N, P)"""
+        return self.text(input_ids=input_ids, text_attention_mask=text_attention_mask)["embeds"]
+
+
+class OnnxStreamEncoder:
+    """A streaming encoder whose state goes in and comes out, as `PoseEncoderModel.stream` has it, in arrays."""
+
+    def __init__(self, export: ExportFolder, device: str | None = None):
+        self.graph = OnnxGraph(export, "stream", device)
+        self.to_memory = OnnxGraph(export, "bridge", device) if "bridge" in export.graphs else None
+        self.chunk_frames = int(self.graph.inputs["pose_values"].shape[1])
+
+    def initial_state(self, batch_size: int = 1) -> dict[str, np.ndarray]:
+        """The state of a stream that has not begun."""
+        kinds = {"tensor(float)": np.float32, "tensor(bool)": np.bool_}
+        return {
+            name: np.zeros([size if isinstance(size, int) else batch_size for size in entry.shape], kinds[entry.type])
+            for name, entry in self.graph.inputs.items()
+            if name not in ("pose_values", "attention_mask")
+        }
+
+    def chunk(
+        self, pose_values: np.ndarray, attention_mask: np.ndarray, state: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """The next `chunk_frames` frames (B, chunk, V, C) -> steps (B, S, D), their mask (B, S), the state after them.
+
+        At the end of a clip the last chunk is padded and the padding masked.
+        """
+        found = self.graph(pose_values=pose_values, attention_mask=attention_mask, **state)
+        return found["last_hidden_state"], found["output_mask"], {name: found[f"new_{name}"] for name in state}
+
+    def encode(self, pose_values: np.ndarray, attention_mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A whole clip, chunk by chunk: steps and mask; its end is padded to a whole chunk."""
+        short = -pose_values.shape[1] % self.chunk_frames
+        pose_values = np.pad(pose_values, ((0, 0), (0, short), (0, 0), (0, 0)))
+        attention_mask = np.pad(attention_mask, ((0, 0), (0, short)))
+        state, steps, masks = self.initial_state(len(pose_values)), [], []
+        for start in range(0, pose_values.shape[1], self.chunk_frames):
+            part = slice(start, start + self.chunk_frames)
+            own, mask, state = self.chunk(pose_values[:, part], attention_mask[:, part], state)
+            steps.append(own)
+            masks.append(mask)
+        return np.concatenate(steps, 1), np.concatenate(masks, 1)
+
+    def bridge(self, states: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+        """Streamed steps -> what `OnnxGenerator.generate_from` reads.
+
+        Raises:
+            ExportError: if the export has no text model behind its encoder.
+        """
+        if self.to_memory is None:
+            raise ExportError("expected an export of a translator, found one without a decoder; use its states")
+        return self.to_memory(sign_states=states, sign_mask=mask)
+
+
 TEXT_ENGINES = {"SignToTextForConditionalGeneration": OnnxGenerator, "PoseEncoderForCTC": OnnxCTC}
 LABEL_ENGINES = {"PoseEncoderForSignClassification": OnnxClassifier}
 
@@ -163,7 +240,9 @@ def open_engine(folder: Path, engines: Mapping[str, Any], device: str | None, dt
     return engines[architecture](export, device)
 
 
-def open_classifier(folder: Path, device: str | None, dtype: Any = None) -> tuple[OnnxClassifier, list[str], float | None]:
+def open_classifier(
+    folder: Path, device: str | None, dtype: Any = None
+) -> tuple[OnnxClassifier, list[str], float | None]:
     """Engine, labels in the order of its probabilities, and the threshold below which a sign counts as unknown."""
     engine = open_engine(folder, LABEL_ENGINES, device, dtype)
     config = read_json(folder, "config.json")

@@ -19,7 +19,10 @@ from slt_hf.export.graph_file import check_graph, check_inside, read_graph_facts
 MANIFEST = "export.json"
 WEIGHTS = "model.onnx_data"  # of all graphs, each weight once
 FORMAT = 1
-CONFIGS = ("config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json", "tokenizer.json")
+CONFIGS = (
+    "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json", "tokenizer.json",
+    "tokenizer_config.json", "label_ngrams.json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ class ExportFolder:
         """
         entry = self.manifest["graphs"].get(name)
         if entry is None:
-            raise ExportError(f"{self.path}: expected a graph {name!r}, found {', '.join(self.graphs)}; export it again")
+            found = ", ".join(self.graphs)
+            raise ExportError(f"{self.path}: expected a graph {name!r}, found {found}; export it again")
         path = self.path / check_inside(entry["file"], self.path / MANIFEST)
         content = self._read(path)
         if digest_of(content) != entry["sha256"]:

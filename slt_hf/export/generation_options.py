@@ -58,8 +58,8 @@ class GenerationOptions:
         unknown = sorted(set(merged) - known - WITHOUT_EFFECT)
         if unknown:
             raise RecipeError(
-                f"expected options among {', '.join(sorted(known))}, found {', '.join(unknown)}; leave them out, or run "
-                "the checkpoint with PyTorch"
+                f"expected options among {', '.join(sorted(known))}, found {', '.join(unknown)}; leave them out, or "
+                "run the checkpoint with PyTorch"
             )
         options = cls(**{name: value for name, value in merged.items() if name in known})
         options.check()
@@ -67,7 +67,7 @@ class GenerationOptions:
 
     def check(self) -> None:
         if self.num_return_sequences != 1:
-            raise RecipeError("a translator returns one sentence for each clip; run the checkpoint with PyTorch for more")
+            raise RecipeError("a translator returns one sentence for each clip; use PyTorch's model.generate for more")
         for name, least in (("num_beams", 1), ("max_new_tokens", 1), ("temperature", 1e-9), ("top_p", 1e-9)):
             if not getattr(self, name) >= least:
                 raise RecipeError(f"{name} must be at least {least:g}, found {getattr(self, name)}; correct the option")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from slt_hf.errors import ExportError
 
@@ -73,7 +74,7 @@ def check_graph(facts: GraphFacts, path: Path) -> None:
     strange += sorted(domain for domain in facts.opsets if domain not in STANDARD)
     if strange:
         raise ExportError(
-            f"{path}: expected standard ONNX operators only, found {', '.join(strange[:3])}; export the checkpoint again"
+            f"{path}: expected standard ONNX operators only, found {', '.join(strange[:3])}; export it again"
         )
     version = max(facts.opsets.values())
     if version > NEWEST_OPSET or facts.ir_version > NEWEST_IR:
@@ -104,7 +105,7 @@ def damaged(path: Path, reason: str) -> ExportError:
 
 
 def read_graph(graph: memoryview, facts: GraphFacts) -> None:
-    nodes = []
+    nodes: list[memoryview] = []
     for number, value in fields(graph):
         if number == GRAPH_NODES:
             nodes.append(value)
@@ -146,11 +147,11 @@ def read_tensor(tensor: memoryview, facts: GraphFacts) -> None:
                 facts.files.add(text(entry.get(2, b"")))
 
 
-def text(value: memoryview | bytes) -> str:
+def text(value: Any) -> str:
     return bytes(value).decode("utf-8")
 
 
-def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+def fields(message: memoryview) -> Iterator[tuple[int, Any]]:
     """(field number, value) of a message: bytes of what has a length, integers of the rest."""
     place, end = 0, len(message)
     while place < end:

@@ -152,10 +152,10 @@ def graph_specs(model: Any, prompted: bool = False) -> list[GraphSpec]:
     """
     builders = {
         "SignToTextForConditionalGeneration": lambda: translation_specs(model, prompted),
-        "PoseEncoderForCTC": lambda: [head_spec(model, {"logits": "logits", "output_mask": "attention_mask"})],
-        "PoseEncoderForSignClassification": lambda: [head_spec(model, {"logits": "logits", "embeddings": "embeddings"})],
+        "PoseEncoderForCTC": lambda: [head_spec(model, "logits", output_mask="attention_mask")],
+        "PoseEncoderForSignClassification": lambda: [head_spec(model, "logits", "embeddings")],
         "SignTextDualEncoderModel": lambda: dual_specs(model),
-        "PoseEncoderModel": lambda: [head_spec(model, {n: n for n in ("last_hidden_state", "attention_mask")})],
+        "PoseEncoderModel": lambda: [head_spec(model, "last_hidden_state", output_mask="attention_mask")],
     }
     name = type(model).__name__
     if name not in builders:
@@ -203,7 +203,7 @@ def translation_specs(model: Any, prompted: bool) -> list[GraphSpec]:
 def decoder_spec(model: Any, memory: dict[str, torch.Tensor]) -> GraphSpec:
     cross = {name: value.clone() for name, value in memory.items() if name.startswith("cross_")}
     layers = len(cross) // 2
-    past = {}
+    past: dict[str, torch.Tensor] = {}
     for index in range(layers):
         # self-attention need not be shaped as cross-attention is, but for its steps it is in every known text model
         _, heads, _, width = cross[f"cross_key_{index}"].shape
@@ -222,9 +222,10 @@ def decoder_spec(model: Any, memory: dict[str, torch.Tensor]) -> GraphSpec:
     return GraphSpec("decoder", DecoderGraph(model.text_model, layers), inputs | past | cross, axes)
 
 
-def head_spec(model: Any, outputs: dict[str, str]) -> GraphSpec:
+def head_spec(model: Any, *outputs: str, **renamed: str) -> GraphSpec:
+    """Outputs of the model by their own names, or by others: an output cannot be called as an input is."""
     inputs, axes = sample_poses(model.config)
-    return GraphSpec("encoder", HeadGraph(model, outputs), inputs, axes)
+    return GraphSpec("encoder", HeadGraph(model, {name: name for name in outputs} | renamed), inputs, axes)
 
 
 def dual_specs(model: Any) -> list[GraphSpec]:

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from slt_hf.checkpoint import read_json, read_processor
+from slt_hf.checkpoint import read_processor
 from slt_hf.errors import ClipError, ExportError
+from slt_hf.export.tokenizer import FILE, ExportTokenizer
 from slt_hf.processing.pose_inputs import per_clip, to_clip
 from slt_hf.processing.pose_transforms import PoseSettings, prepare_clip
-
-TOKENIZER = "tokenizer.json"
 
 
 class ExportProcessor:
@@ -30,14 +29,7 @@ class ExportProcessor:
         self.settings = PoseSettings(**{name: value for name, value in poses.items() if name in names})
         self.prompt = values.get("prompt")
         self.language_codes: dict[str, str] = values.get("language_codes") or {}
-        self.tokenizer = read_tokenizer(folder) if (folder / TOKENIZER).is_file() else None
-        self.padding, self.cleans_up = 0, False
-        if self.tokenizer is not None:
-            named = read_json(folder, "tokenizer_config.json")
-            pad = named.get("pad_token")
-            pad = pad.get("content") if isinstance(pad, dict) else pad
-            self.padding = self.tokenizer.token_to_id(pad) if pad is not None else 0
-            self.cleans_up = bool(named.get("clean_up_tokenization_spaces"))
+        self.tokenizer = ExportTokenizer(folder) if (folder / FILE).is_file() else None
 
     def __call__(
         self,
@@ -60,7 +52,7 @@ class ExportProcessor:
         data: dict[str, Any] = pad(arrays)
         if self.prompt is not None:
             words = self.prompt.format(language=language or "text", sign_language=sign_language or "sign language")
-            ids = self._tokenizer().encode(words, add_special_tokens=False).ids
+            ids = self._tokenizer()(words, add_special_tokens=False)["input_ids"]
             data["prompt_input_ids"] = np.tile(np.array(ids, np.int64), (len(clips), 1))
             data["prompt_attention_mask"] = np.ones_like(data["prompt_input_ids"])
         if self.language_codes and language is not None:
@@ -78,28 +70,16 @@ class ExportProcessor:
                 f"expected a language among {', '.join(self.language_codes)}, found {language}; pass language= as one "
                 "of them"
             )
-        return int(self._tokenizer().token_to_id(self.language_codes[language]))
+        return int(self._tokenizer().convert_tokens_to_ids(self.language_codes[language]))
 
     def batch_decode(self, tokens: Sequence[Sequence[int]], skip_special_tokens: bool = False) -> list[str]:
-        texts = self._tokenizer().decode_batch([list(row) for row in tokens], skip_special_tokens=skip_special_tokens)
-        return [clean_up(text) for text in texts] if self.cleans_up else texts
+        tokenizer = self._tokenizer()
+        return [tokenizer.decode(row, skip_special_tokens) for row in tokens]
 
     def _tokenizer(self) -> Any:
         if self.tokenizer is None:
-            raise ExportError(f"expected {TOKENIZER} in the export, found none; export the checkpoint again")
+            raise ExportError(f"expected {FILE} in the export, found none; export the checkpoint again")
         return self.tokenizer
-
-
-def read_tokenizer(folder: Path) -> Any:
-    """Raises:
-    ExportError: if the file is damaged.
-    """
-    from tokenizers import Tokenizer
-
-    try:
-        return Tokenizer.from_file(str(folder / TOKENIZER))
-    except Exception as error:  # tokenizers raises Exception itself
-        raise ExportError(f"{folder / TOKENIZER}: expected a tokenizer, found damage ({error}); export again") from error
 
 
 def pad(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -111,12 +91,3 @@ def pad(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         values[row, : len(array)], mask[row, : len(array)] = array, 1
     return {"pose_values": values, "attention_mask": mask}
 
-
-def clean_up(text: str) -> str:
-    """What transformers does where a tokenizer's config asks for it."""
-    for before, after in (
-        (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" 's", "'s"),
-        (" 've", "'ve"), (" 're", "'re"),
-    ):  # fmt: skip
-        text = text.replace(before, after)
-    return text

@@ -35,8 +35,8 @@ def provider_for(device: str | None) -> tuple[str, list[Any]]:
     name, _, index = str(device).lower().partition(":")
     if name not in PROVIDERS or (index and not index.isdigit()):
         raise ExportError(
-            f"expected a device among {', '.join(PROVIDERS)}, with a number as in cuda:1 where there are several, found "
-            f"{device!r}; name one of these"
+            f"expected a device among {', '.join(PROVIDERS)} (cuda:1 is the second one), found {device!r}; name one of "
+            "these"
         )
     provider, package = PROVIDERS[name]
     if provider not in available:

@@ -1,0 +1,196 @@
+"""A checkpoint to an export: trace, hold against PyTorch, score, describe, and only then let it appear.
+
+Everything happens in a folder beside the output that is removed on any failure; a failed gate leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from slt_hf import __version__
+from slt_hf.checkpoint import find_checkpoint, is_export, load_model, load_processor, read_json
+from slt_hf.errors import ExportError
+from slt_hf.export.comparison import Check
+from slt_hf.export.folder import CONFIGS, FORMAT, MANIFEST, ExportFolder, digests_of_configs
+
+ARCHITECTURES = {
+    "SignToTextForConditionalGeneration": "modeling_sign_to_text",
+    "PoseEncoderForCTC": "modeling_pose_encoder",
+    "PoseEncoderForSignClassification": "modeling_pose_encoder",
+    "PoseEncoderModel": "modeling_pose_encoder",
+    "SignTextDualEncoderModel": "modeling_sign_text_dual_encoder",
+}
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What is written, and what it is measured on.
+
+    Attributes:
+        target: onnx or onnx-int8; the targets for servers are made from these.
+        clips: real clips for the gate.
+        data: manifest, shards, Hub dataset or `synthetic`, that the card's scores are computed on; `split`, `limit`.
+        opset: of ONNX; the exporter's own unless given.
+    """
+
+    target: str = "onnx"
+    clips: Sequence[Any] = field(default_factory=tuple)
+    data: str | None = None
+    split: str = "dev"
+    limit: int | None = None
+    opset: int | None = None
+    seed: int = 0
+    revision: str | None = None
+
+
+def export_checkpoint(model: str | Path | None, output: Path, settings: ExportSettings | None = None) -> Path:
+    """Export a checkpoint (folder, Hub repository, None for the bundled one) to a new folder.
+
+    Raises:
+        ExportError: if the output is in the way, the model cannot be exported, or the gate fails.
+        CheckpointError, HubError: if there is no such checkpoint.
+    """
+    settings = settings or ExportSettings()
+    source = find_checkpoint(model, settings.revision)
+    if is_export(source):
+        raise ExportError(f"{source}: expected a checkpoint with weights, found an export; give the one it was made of")
+    return appearing_whole(output, lambda folder: write_export(source, folder, settings))
+
+
+def appearing_whole(output: Path, fill: Callable[[Path], None]) -> Path:
+    """Let `fill` write into a folder beside `output`, which takes that name once it is complete, or is removed.
+
+    Raises:
+        ExportError: if something is at `output` already.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ExportError(f"{output}: expected no such folder, or an empty one, found something; name another")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        fill(partial)
+        partial.chmod(0o755)
+        if output.exists():
+            output.rmdir()
+        partial.rename(output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return output
+
+
+def write_export(source: Path, folder: Path, settings: ExportSettings) -> None:
+    """All files of an export."""
+    from slt_hf.export.card import write_export_card
+    from slt_hf.export.gate import refuse_failures, run_gate
+    from slt_hf.export.gate_cases import gate_cases
+    from slt_hf.export.graph_writer import write_graphs
+    from slt_hf.export.graphs import graph_specs
+    from slt_hf.export.quantization import check_int8, quantize_export
+
+    model, processor = load_source(source)
+    copy_configs(source, folder)
+    prompted = getattr(processor, "prompt", None) is not None  # an extractor alone has none
+    entries = write_graphs(graph_specs(model, prompted), folder, settings.opset)
+    write_manifest(folder, type(model).__name__, entries, "float32")
+    config = getattr(model.config, "encoder_config", model.config).to_dict()  # models that are an encoder have no part
+    cases = gate_cases(processor, config, settings.clips, settings.seed)
+    checks = run_gate(model, ExportFolder.open(folder), cases)
+    checks += processor_checks(processor, folder, settings.clips)
+    refuse_failures(checks)
+    scores = score(folder, settings) if settings.data is not None else None
+    if settings.target == "onnx-int8":
+        entries = quantize_export(folder)
+        write_manifest(folder, type(model).__name__, entries, "int8")
+        before, scores = scores, score(folder, settings) if settings.data is not None else None
+        checks.append(check_int8(before, scores))
+        refuse_failures(checks)
+    write_report(folder, checks, scores)
+    write_export_card(source, folder, checks, scores)
+
+
+def load_source(source: Path) -> tuple[Any, Any]:
+    """Model in float32 on the CPU, and processor.
+
+    Raises:
+        ExportError: for an architecture that has no graphs.
+    """
+    from importlib import import_module
+
+    name = (read_json(source, "config.json").get("architectures") or ["nothing"])[0]
+    if name not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ExportError(f"{source}: expected a model among {known}, found {name}; run it with PyTorch")
+    # the model's module first: it registers our classes, without which transformers asks whether to trust the source
+    model = load_model(getattr(import_module(f"slt_hf.modeling.{ARCHITECTURES[name]}"), name), source, "cpu", "float32")
+    processor = load_processor(source)
+    tokenizer = getattr(processor, "tokenizer", None)  # an extractor alone has none
+    if tokenizer is not None and not (source / "tokenizer.json").is_file():
+        raise ExportError(
+            f"{source}: expected tokenizer.json, which text is decoded with, found none; save the tokenizer again as a "
+            "fast one (AutoTokenizer.from_pretrained(...).save_pretrained)"
+        )
+    return model, processor
+
+
+def copy_configs(source: Path, folder: Path) -> None:
+    """Everything an export runs by, but the weights; and what its card is written from."""
+    for name in (*CONFIGS, "card.yaml"):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+
+
+def write_manifest(folder: Path, architecture: str, entries: dict[str, Any], precision: str) -> None:
+    values = {"format": FORMAT, "slt_hf": __version__, "architecture": architecture, "precision": precision}
+    values |= {"configs": digests_of_configs(folder)} | entries
+    (folder / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def processor_checks(processor: Any, folder: Path, clips: Sequence[Any]) -> list[Check]:
+    """The processor without transformers makes the same arrays and the same text."""
+    import numpy as np
+
+    from slt_hf.export.comparison import compare_numbers, compare_sequences
+    from slt_hf.export.gate_cases import SENTENCES, sign
+    from slt_hf.export.processor import ExportProcessor
+
+    ours = ExportProcessor(folder)
+    given = list(clips) or [sign(sentence) for sentence in SENTENCES]
+    found, expected = ours(given), processor(given, return_tensors="np")
+    arrays = {name: (np.asarray(found[name]), np.asarray(value)) for name, value in expected.items()}
+    checks = [compare_numbers(name, "processor", *both, limit=0.0) for name, both in arrays.items()]
+    if ours.tokenizer is not None:
+        size = processor.tokenizer.vocab_size
+        rows = np.random.default_rng(0).integers(0, size, (16, 12)).tolist()
+        texts = (each.batch_decode(rows, skip_special_tokens=True) for each in (ours, processor))
+        checks.append(compare_sequences("decoded text", "random tokens", *texts))
+    return checks
+
+
+def score(folder: Path, settings: ExportSettings) -> dict[str, Any]:
+    """The report of `slt-hf evaluate`, of the exported graphs."""
+    from slt_hf.evaluation.run import EvaluationArguments, run_evaluation
+
+    report = run_evaluation(
+        EvaluationArguments(
+            checkpoint=str(folder), data=settings.data, split=settings.split, limit=settings.limit, device="cpu",
+            samples=200, name="export",
+        )  # fmt: skip
+    )
+    assert report is not None  # only other processes of a distributed run get None
+    return report
+
+
+def write_report(folder: Path, checks: Sequence[Check], scores: dict[str, Any] | None) -> None:
+    """`export_report.json` and `export_report.md`."""
+    from slt_hf.export.card import report_table
+
+    values = {"passed": all(check.passed for check in checks), "checks": [check.to_dict() for check in checks]}
+    values["scores"] = scores
+    (folder / "export_report.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    (folder / "export_report.md").write_text(report_table(checks) + "\n", encoding="utf-8")
