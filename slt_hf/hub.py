@@ -87,22 +87,26 @@ def check_complete(folder: Path) -> None:
     Raises:
         HubError: if one is absent.
     """
-    from slt_hf.checkpoint import read_json, read_processor
+    from slt_hf.checkpoint import is_export, read_json, read_processor
 
     try:
         read_json(folder, "config.json"), read_processor(folder)
     except CheckpointError as error:
         raise HubError(f"{error}; save model and processor into one folder") from error
-    if not list(folder.glob("*.safetensors")):
+    if is_export(folder) and not (folder / "README.md").is_file():
+        raise HubError(f"{folder}: expected README.md, found none; put card.yaml beside the weights and export again")
+    if not is_export(folder) and not list(folder.glob("*.safetensors")):
         raise HubError(f"{folder}: expected weights as *.safetensors, found none; call save_pretrained of the model")
 
 
 def stage(folder: Path, target: Path, repo_id: str) -> Path:
     """A copy of the checkpoint with its code and its card, ready to go up."""
+    from slt_hf.checkpoint import is_export
     from slt_hf.model_card import write_card
 
     shutil.copytree(folder, target, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
-    add_code(target)
+    if not is_export(target):  # graphs need no code
+        add_code(target)
     if not (target / "README.md").is_file():
         write_card(target, repo_id)
     return target

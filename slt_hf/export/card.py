@@ -38,7 +38,7 @@ def render(
 
     export = ExportFolder.open(folder)
     architecture = export.manifest["architecture"]
-    title = f"{facts.get('title', folder.name)}, ONNX {export.manifest['precision']}"
+    title = f"{facts.get('title', source.resolve().name)}, ONNX {export.manifest['precision']}"
     config = describe_config(read_json(folder, "config.json"))
     limits = facts["limits"] if isinstance(facts["limits"], list) else [facts["limits"]]
     parts = [
@@ -59,7 +59,7 @@ def render(
         "## Limits",
         "\n".join(f"- {limit}" for limit in limits),
     ]
-    head = front_matter(facts, folder.name, architecture) if architecture in KINDS else ""
+    head = front_matter(facts, source.resolve().name, architecture) if architecture in KINDS else ""
     return head.replace("library_name: transformers", "library_name: onnx") + "\n\n".join(p for p in parts if p) + "\n"
 
 

@@ -1,0 +1,327 @@
+"""An export says what its checkpoint says, without PyTorch; what does not is not written, what is damaged not run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import cli
+from hub_server import HubServer
+from tiny_checkpoints import save_translation
+
+from slt_hf import SignClassifier, SignTranslator
+from slt_hf.checkpoint import load_processor
+from slt_hf.errors import CheckpointError, ExportError, HubError, RecipeError
+from slt_hf.export.folder import MANIFEST, WEIGHTS, ExportFolder, digest_of
+from slt_hf.processing.pose_files import write_pose
+from slt_hf.synthesis.synthesizer import synthesize
+
+CARD = "title: Tiny\ndata: Random numbers.\nlimits: [Knows nothing.]\nlicense: apache-2.0\n"
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "transformers", "onnx", "onnxscript"):
+    sys.modules[name] = None
+from slt_hf import SignTranslator
+translator = SignTranslator.from_pretrained(sys.argv[1])
+for options in ({}, {"num_beams": 4}, {"max_new_tokens": 3}):
+    for found in translator(sys.argv[2:], **options):
+        print(f"{found.text}|{found.confidence:.6f}")
+"""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = save_translation(tmp_path_factory.mktemp("checkpoint") / "tiny")
+    (folder / "card.yaml").write_text(CARD)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command's own result, made once."""
+    output = tmp_path_factory.mktemp("export") / "graphs"
+    done = cli("export", source, "--output", output)
+    assert done.exit_code == 0, done.stderr
+    return output
+
+
+@pytest.fixture
+def copy(exported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("clips")
+    for number, text in enumerate(("Where is the school?", "My name is Nora.")):
+        write_pose(synthesize(text), folder / f"{number}.pose")
+    return sorted(folder.iterdir())
+
+
+def test_an_export_says_the_same_where_torch_is_not_installed(source: Path, exported: Path, clips: list[Path]):
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(exported), *map(str, clips)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    translator = SignTranslator.from_pretrained(source, device="cpu")
+    expected = [
+        found
+        for options in ({}, {"num_beams": 4}, {"max_new_tokens": 3})
+        for found in translator([str(clip) for clip in clips], **options)
+    ]
+    lines = [line.split("|") for line in done.stdout.splitlines()]
+    assert [text for text, _ in lines] == [found.text for found in expected]
+    assert [float(score) for _, score in lines] == pytest.approx([found.confidence for found in expected], abs=1e-3)
+
+
+def test_the_card_tells_what_was_compared(exported: Path):
+    card = (exported / "README.md").read_text()
+    assert "# Tiny, ONNX float32" in card and "| logits |" in card and "NO |" not in card
+    report = json.loads((exported / "export_report.json").read_text())
+    compared = {check["what"] for check in report["checks"]}
+    assert {"last_hidden_state", "cross_key_0", "logits", "tokens", "confidence", "pose_values"} <= compared
+    assert any("4 beams" in check["case"] for check in report["checks"]) and report["passed"]
+
+
+def test_weights_are_stored_once(source: Path, exported: Path):
+    from safetensors.numpy import load_file
+
+    held = sum(tensor.nbytes for tensor in load_file(source / "model.safetensors").values())
+    graphs = sum(path.stat().st_size for path in exported.glob("*.onnx"))
+    assert (exported / WEIGHTS).stat().st_size <= 1.05 * held
+    assert graphs < 400_000  # no weights in them
+
+
+def test_graphs_name_nothing_of_the_machine_that_made_them(exported: Path, repository: Path):
+    for path in exported.glob("*.onnx"):
+        assert str(repository).encode() not in path.read_bytes() and b"site-packages" not in path.read_bytes()
+
+
+def test_graphs_are_valid_and_of_standard_operators(exported: Path):
+    onnx = pytest.importorskip("onnx")
+    for path in exported.glob("*.onnx"):
+        onnx.checker.check_model(path)
+        model = onnx.load(path, load_external_data=False)
+        assert {entry.domain for entry in model.opset_import} == {""}
+        open_axes = [axis.dim_param for entry in model.graph.input for axis in entry.type.tensor_type.shape.dim[:1]]
+        assert all(open_axes), path
+
+
+def perturbed(monkeypatch: pytest.MonkeyPatch, exported: Path) -> None:
+    """Let the next export come out as graphs of slightly other weights: the finished ones, of a model since changed."""
+    from slt_hf.export import exporting, graph_writer
+
+    load = exporting.load_source
+
+    def changed(folder: Path) -> tuple[Any, Any]:
+        import torch
+
+        model, processor = load(folder)
+        with torch.no_grad():
+            model.projector.linear.weight[0, 0] += 0.05
+        return model, processor
+
+    def finished(specs: Any, folder: Path, opset: int | None = None) -> dict[str, Any]:
+        for path in [*exported.glob("*.onnx"), exported / WEIGHTS]:
+            shutil.copy(path, folder)
+        return {name: ExportFolder.open(exported).manifest[name] for name in ("graphs", "weights")}
+
+    monkeypatch.setattr(exporting, "load_source", changed)
+    monkeypatch.setattr(graph_writer, "write_graphs", finished)
+
+
+def test_a_failing_gate_leaves_nothing_and_says_where(
+    source: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    perturbed(monkeypatch, exported)
+    pushed: list[Any] = []
+    monkeypatch.setattr("slt_hf.hub.push_folder", lambda *arguments: pushed.append(arguments))
+    done = cli("export", source, "--output", tmp_path / "out", "--push", "me/tiny")
+    assert done.exit_code == 2
+    assert "last_hidden_state of random, 1 frames: last_hidden_state[0, 0]" in done.stderr
+    assert list(tmp_path.iterdir()) == [] and pushed == []
+
+
+def test_an_output_that_is_there_is_not_overwritten(source: Path, tmp_path: Path):
+    (tmp_path / "mine.txt").write_text("mine")
+    done = cli("export", source, "--output", tmp_path)
+    assert done.exit_code == 2 and "expected no such folder" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_unknown_target_is_refused(source: Path, tmp_path: Path):
+    done = cli("export", source, "--output", tmp_path / "out", "--to", "coreml")
+    assert done.exit_code == 2 and "onnx-int8" in done.stderr
+
+
+def test_pushed_and_loaded_back_without_torch(
+    exported: Path, clips: list[Path], hub_server: HubServer, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patched:
+        hub_server.stand_in(patched)
+        assert cli("push", exported, "me/tiny-onnx").exit_code == 0
+    names = set(hub_server.files("me/tiny-onnx"))
+    assert {"encoder.onnx", "decoder.onnx", WEIGHTS, MANIFEST, "README.md"} <= names
+    assert not any(name.endswith((".py", ".safetensors")) for name in names)
+    there = hub_server.python(WITHOUT_TORCH, "me/tiny-onnx", *map(str, clips))
+    translator = SignTranslator.from_pretrained(exported)
+    assert there.splitlines()[0].split("|")[0] == translator(clips[0]).text
+
+
+def test_an_export_without_a_card_is_not_pushed(copy: Path):
+    (copy / "README.md").unlink()
+    with pytest.raises(HubError, match=r"expected README\.md"):
+        from slt_hf.hub import push_folder
+
+        push_folder(copy, "me/tiny")
+
+
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+
+def cut(folder: Path) -> None:
+    content = (folder / "encoder.onnx").read_bytes()
+    (folder / "encoder.onnx").write_bytes(content[: len(content) // 2])
+
+
+def edit(folder: Path) -> None:
+    content = (folder / "decoder.onnx").read_bytes()
+    (folder / "decoder.onnx").write_bytes(content.replace(b"Softmax", b"Sigmoid", 1))
+
+
+def another_config(folder: Path) -> None:
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(values | {"text_encoder": "use"}))
+
+
+def cut_weights(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-64])
+
+
+def change_manifest(folder: Path, **values: Any) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | values))
+
+
+def change_graph(folder: Path, change: Callable[[Any], None]) -> None:
+    """Edit a graph and let the manifest agree, as somebody would who made the whole export."""
+    import onnx
+
+    path = folder / "encoder.onnx"
+    model = onnx.load(path, load_external_data=False)
+    change(model)
+    path.write_bytes(model.SerializeToString())
+    graphs = json.loads((folder / MANIFEST).read_text())["graphs"]
+    graphs["encoder"]["sha256"] = digest_of(path.read_bytes())
+    change_manifest(folder, graphs=graphs)
+
+
+def point_outside(model: Any) -> None:
+    tensor = next(each for each in model.graph.initializer if each.external_data)
+    next(entry for entry in tensor.external_data if entry.key == "location").value = "../../secret"
+
+
+def custom_operator(model: Any) -> None:
+    model.graph.node[3].domain = "evil"
+
+
+def future_opset(model: Any) -> None:
+    model.opset_import[0].version = 99
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "graph cut": (cut, r"encoder\.onnx: expected a whole ONNX model"),
+    "graph edited": (edit, r"decoder\.onnx: expected the graph that was exported, found an edited one"),
+    "graph absent": (lambda folder: (folder / "decoder.onnx").unlink(), r"decoder\.onnx: expected a graph, found no"),
+    "another model's config": (another_config, r"config\.json: expected the file that the graphs were exported with"),
+    "weights absent": (lambda folder: (folder / WEIGHTS).unlink(), "expected the graphs' weights, found no such file"),
+    "weights cut": (cut_weights, r"expected \d+ bytes, found \d+"),
+    "later format": (lambda folder: change_manifest(folder, format=2), "expected format 1 with its graphs, found 2"),
+    "weights outside": (lambda folder: change_manifest(folder, weights={"../w": 1}), "cannot point outside"),
+    "graph outside": (
+        lambda folder: change_manifest(folder, graphs={"encoder": {"file": "/etc/passwd", "sha256": ""}}),
+        "cannot point outside",
+    ),
+    "config outside": (lambda folder: change_manifest(folder, configs={"../c.json": ""}), "cannot point outside"),
+    "tensor outside": (lambda folder: change_graph(folder, point_outside), "cannot point outside"),
+    "custom operator": (lambda folder: change_graph(folder, custom_operator), "standard ONNX operators only.*evil"),
+    "future opset": (lambda folder: change_graph(folder, future_opset), "found opset 99"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_export_is_refused(copy: Path, name: str):
+    damage, message = DAMAGE[name]
+    if "change_graph" in damage.__code__.co_names:
+        pytest.importorskip("onnx")
+    damage(copy)
+    with pytest.raises(ExportError, match=message):
+        SignTranslator.from_pretrained(copy)
+
+
+def test_a_damaged_manifest_is_refused(copy: Path):
+    (copy / MANIFEST).write_text("{")
+    with pytest.raises(CheckpointError, match="expected JSON"):
+        SignTranslator.from_pretrained(copy)
+
+
+def test_weights_that_the_graph_does_not_fit_are_refused(copy: Path):
+    """A digest that fits is not enough: ONNX Runtime has the last word, in our words."""
+    pytest.importorskip("onnx")
+
+    def widen(model: Any) -> None:
+        tensor = next(each for each in model.graph.initializer if each.external_data)
+        next(entry for entry in tensor.external_data if entry.key == "offset").value = str(10**9)
+
+    change_graph(copy, widen)
+    with pytest.raises(ExportError, match="ONNX Runtime cannot run encoder"):
+        SignTranslator.from_pretrained(copy)
+
+
+def test_a_provider_that_is_not_installed_is_named(exported: Path):
+    with pytest.raises(ExportError, match="device tensorrt needs TensorrtExecutionProvider.*only cpu"):
+        SignTranslator.from_pretrained(exported, device="tensorrt")
+    with pytest.raises(ExportError, match="expected a device among cpu, cuda"):
+        SignTranslator.from_pretrained(exported, device="abacus")
+
+
+def test_options_that_do_not_fit_an_export_are_refused(exported: Path, clips: list[Path]):
+    translator = SignTranslator.from_pretrained(exported, dtype="float32")
+    with pytest.raises(RecipeError, match="penalty_alpha"):
+        translator(clips[0], penalty_alpha=0.5)
+    with pytest.raises(ExportError, match="leave dtype out"):
+        SignTranslator.from_pretrained(exported, dtype="bfloat16")
+    with pytest.raises(ExportError, match="use SignClassifier for classifiers"):
+        SignClassifier.from_pretrained(exported)
+
+
+def test_sampling_runs_and_keeps_to_its_seed(exported: Path, clips: list[Path]):
+    translator = SignTranslator.from_pretrained(exported)
+    options = {"do_sample": True, "temperature": 3.0, "max_new_tokens": 12}
+    first, again, other = (translator(clips[0], **options, seed=seed).text for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_batch_mates_do_not_change_an_exported_translation(exported: Path, clips: list[Path]):
+    translator = SignTranslator.from_pretrained(exported)
+    together = translator([str(clip) for clip in clips])
+    for clip, found in zip(clips, together, strict=True):
+        alone = translator(clip)
+        assert alone.text == found.text and alone.confidence == pytest.approx(found.confidence, abs=1e-4)
+
+
+def test_the_processor_without_transformers_makes_the_same_arrays(source: Path, exported: Path, clips: list[Path]):
+    import slt_hf.modeling  # noqa: F401  registers the classes that the source names
+
+    ours, theirs = load_processor(exported), load_processor(source)
+    paths = [str(clip) for clip in clips]
+    found, expected = ours(paths, start_ms=[100, None]), theirs(paths, start_ms=[100, None], return_tensors="np")
+    assert set(found) == set(expected)
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])
