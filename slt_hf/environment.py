@@ -27,6 +27,7 @@ class Use:
 USES = [
     Use("translate with PyTorch", ("torch", "transformers", "accelerate"), 'pip install "slt_hf[torch]"'),
     Use("run exported graphs", ("onnxruntime", "tokenizers"), 'pip install "slt_hf[onnx]"'),
+    Use("export checkpoints", ("torch", "transformers", "onnx", "onnxscript"), 'pip install "slt_hf[export]"'),
     Use("read corpora and videos", ("datasets", "pyarrow", "pandas", "av"), 'pip install "slt_hf[data]"'),
     Use("train", ("torch", "transformers", "accelerate", "datasets", "peft"), 'pip install "slt_hf[train]"'),
     Use("evaluate", ("sacrebleu", "rouge-score", "jiwer"), 'pip install "slt_hf[evaluate]"'),
