@@ -57,6 +57,8 @@ def export_checkpoint(model: str | Path | None, output: Path, settings: ExportSe
         CheckpointError, HubError: if there is no such checkpoint.
     """
     settings = settings or ExportSettings()
+    if settings.target == "onnx-int8" and settings.data is None:
+        raise ExportError("int8 is judged on a dev split: expected data to judge it on, found none; pass --data")
     source = find_checkpoint(model, settings.revision)
     if is_export(source):
         raise ExportError(f"{source}: expected a checkpoint with weights, found an export; give the one it was made of")
@@ -104,10 +106,10 @@ def write_export(source: Path, folder: Path, settings: ExportSettings) -> None:
     checks += processor_checks(processor, folder, settings.clips)
     refuse_failures(checks)
     scores = score(folder, settings) if settings.data is not None else None
-    if settings.target == "onnx-int8":
+    if settings.target == "onnx-int8" and scores is not None:
         entries = quantize_export(folder)
         write_manifest(folder, type(model).__name__, entries, "int8")
-        before, scores = scores, score(folder, settings) if settings.data is not None else None
+        before, scores = scores, score(folder, settings)
         checks.append(check_int8(before, scores))
         refuse_failures(checks)
     write_report(folder, checks, scores)

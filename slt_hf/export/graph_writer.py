@@ -89,6 +89,7 @@ def write_graph(model: Any, path: Path, weights: WeightFile) -> dict[str, str]:
     """Write a graph's file, its weights into the common one; returns its entry in `export.json`."""
     import onnx_ir
 
+    turn_copies(model)
     for value in model.graph.initializers.values():
         tensor = value.const_value
         if tensor.nbytes < INLINE_BYTES:
@@ -103,6 +104,30 @@ def write_graph(model: Any, path: Path, weights: WeightFile) -> dict[str, str]:
     content = proto.SerializeToString(deterministic=True)
     path.write_bytes(content)
     return {"file": path.name, "sha256": digest_of(content)}
+
+
+def turn_copies(model: Any) -> None:
+    """Replace a weight that is another one turned (a tied head beside its embedding) by a node that turns it; ONNX
+    Runtime does so once, when it loads the graph."""
+    import onnx_ir
+
+    matrices = {
+        name: value.const_value.numpy()
+        for name, value in model.graph.initializers.items()
+        if value.const_value.nbytes >= INLINE_BYTES and len(value.const_value.shape) == 2
+    }
+    names = {digest_of(array.tobytes()) + str(array.shape): name for name, array in matrices.items()}
+    for name, array in matrices.items():
+        other = names.get(digest_of(array.T.tobytes()) + str(array.T.shape))
+        copy = model.graph.initializers.get(name)
+        if other is None or other == name or other not in model.graph.initializers:
+            continue
+        copy = model.graph.initializers[name]
+        node = onnx_ir.node("Transpose", [model.graph.initializers[other]], {"perm": [1, 0]})
+        node.outputs[0].type, node.outputs[0].shape = copy.type, copy.shape
+        copy.replace_all_uses_with(node.outputs[0])
+        model.graph.insert_before(model.graph[0], node)
+        del model.graph.initializers[name]
 
 
 def strip(proto: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from slt_hf.errors import ExportError
 from slt_hf.export.folder import ExportFolder
+from slt_hf.export.tensorrt import provider_options
 
 # name -> (provider, what to install)
 PROVIDERS = {
@@ -49,14 +50,11 @@ def provider_for(device: str | None) -> tuple[str, list[Any]]:
     return name, [(provider, options), *([("CPUExecutionProvider", {})] if name != "cpu" else [])]
 
 
-def open_session(export: ExportFolder, graph: str, device: str | None = None, options: dict | None = None) -> Any:
+def open_session(export: ExportFolder, graph: str, device: str | None = None) -> Any:
     """A session of one of the export's graphs.
 
     The graph and its weights reach ONNX Runtime as bytes that were checked first: it opens no path by itself, so a
     graph cannot name a file outside its folder, and links of the Hub's cache do not matter.
-
-    Args:
-        options: of the provider, such as TensorRT's engine cache.
 
     Raises:
         ExportError: if the export is damaged, or ONNX Runtime cannot run it.
@@ -65,7 +63,8 @@ def open_session(export: ExportFolder, graph: str, device: str | None = None, op
 
     name, providers = provider_for(device)
     provider, given = providers[0]
-    providers[0] = (provider, given | (options or {}))
+    if name == "tensorrt":
+        providers[0] = (provider, given | provider_options(export.path, graph))
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = QUIET
     files = export.weight_files()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from slt_hf.errors import RecipeError
-from slt_hf.export.exporting import ExportSettings, export_checkpoint
-
-ONNX = ("onnx", "onnx-int8")
+from slt_hf.export.exporting import ExportSettings, appearing_whole, export_checkpoint
+from slt_hf.export.folder import ExportFolder
 
 
 def export_to(model: str | Path | None, output: Path, settings: ExportSettings) -> Path:
@@ -17,6 +19,71 @@ def export_to(model: str | Path | None, output: Path, settings: ExportSettings) 
         RecipeError: for an unknown one.
         ExportError: if the export fails or does not pass its gate.
     """
-    if settings.target not in ONNX:
-        raise RecipeError(f"expected a target among {', '.join(ONNX)}, found {settings.target!r}; name one of these")
-    return export_checkpoint(model, output, settings)
+    targets: dict[str, Callable[..., Path]] = {
+        "onnx": export_checkpoint,
+        "onnx-int8": export_checkpoint,
+        "triton": export_to_triton,
+        "tensorrt": export_to_tensorrt,
+        "tensorrt-llm": export_to_tensorrt_llm,
+    }
+    if settings.target not in targets:
+        raise RecipeError(f"expected a target among {', '.join(targets)}, found {settings.target!r}; name one of these")
+    return targets[settings.target](model, output, settings)
+
+
+def export_to_triton(model: str | Path | None, output: Path, settings: ExportSettings) -> Path:
+    """A Triton model repository of graphs that passed their gate."""
+    from slt_hf.export.triton import NOTICE, write_repository
+
+    with tempfile.TemporaryDirectory() as temporary:
+        export = ExportFolder.open(as_onnx(model, Path(temporary) / "onnx", settings))
+
+        def fill(folder: Path) -> None:
+            write_repository(export, folder)
+            add_to_card(export.path, folder, "Triton", NOTICE)
+
+        return appearing_whole(output, fill)
+
+
+def export_to_tensorrt(model: str | Path | None, output: Path, settings: ExportSettings) -> Path:
+    """An ONNX export with what TensorRT needs beside it."""
+    from slt_hf.export.tensorrt import write_settings
+
+    with tempfile.TemporaryDirectory() as temporary:
+        export = ExportFolder.open(as_onnx(model, Path(temporary) / "onnx", settings))
+        write_settings(export)
+
+        def fill(folder: Path) -> None:
+            for path in export.path.iterdir():
+                path.rename(folder / path.name)
+            notice = "Engines were neither built nor run here; scripts/build_tensorrt.py does both where there is a GPU."
+            add_to_card(folder, folder, "TensorRT", notice)
+
+        return appearing_whole(output, fill)
+
+
+def export_to_tensorrt_llm(model: str | Path | None, output: Path, settings: ExportSettings) -> Path:
+    """The text model as a checkpoint that TensorRT-LLM up to 1.2 builds engines from."""
+    from slt_hf.checkpoint import find_checkpoint
+    from slt_hf.export.exporting import load_source
+    from slt_hf.export.tensorrt_llm import NOTICE, write_checkpoint
+
+    source = find_checkpoint(model, settings.revision)
+    loaded, _ = load_source(source)
+
+    def fill(folder: Path) -> None:
+        write_checkpoint(loaded, folder)
+        (folder / "README.md").write_text(f"# {source.resolve().name}, TensorRT-LLM checkpoint\n\n{NOTICE}\n")
+
+    return appearing_whole(output, fill)
+
+
+def as_onnx(model: str | Path | None, output: Path, settings: ExportSettings) -> Path:
+    return export_checkpoint(model, output, dataclasses.replace(settings, target="onnx"))
+
+
+def add_to_card(source: Path, folder: Path, title: str, notice: str) -> None:
+    """Say on the card what was not done."""
+    card = source / "README.md"
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    (folder / "README.md").write_text(f"{text}\n## {title}\n\n{notice}\n", encoding="utf-8")
