@@ -26,6 +26,8 @@ class PoseEncoderConfig(PreTrainedConfig):
         frame_encoder: "graph": graph convolutions over a part's points, for training from much data; "shape": a
             perceptron over the part's points as seen from its anchor, `shape_hidden_size` wide, for training from a
             few hundred clips.
+        shape_inputs: with "shape", what is seen of a part: "points" from its anchor, "bones" as directions along
+            `edges`, or both. Bones alone travel best to other cameras and people.
         anchor_places: with "shape", whether a part's place in the signing space counts, beside its shape and motion.
         graph_hops: graph distance up to which a layer mixes points; each distance has its own weights.
         chunk_frames: `None` sees `attention_window` on both sides. A number makes the encoder streamable: it sees the
@@ -50,6 +52,7 @@ class PoseEncoderConfig(PreTrainedConfig):
 
     frame_encoder: str = "graph"
     shape_hidden_size: int = 192
+    shape_inputs: list | None = None
     anchor_places: bool = True
     graph_hidden_size: int = 32
     num_graph_layers: int = 2
@@ -83,6 +86,8 @@ class PoseEncoderConfig(PreTrainedConfig):
             self.edges = edges if self.edges is None else self.edges
         if self.edges is None:
             self.edges = []
+        if self.shape_inputs is None:
+            self.shape_inputs = ["points"]
         if self.layout is None and self.num_landmarks == 85 and self.parts == parts:
             self.layout = "signing_85"
         if self.mirrored_parts is None:
@@ -112,6 +117,10 @@ class PoseEncoderConfig(PreTrainedConfig):
         if self.frame_encoder not in ("graph", "shape"):
             raise ValueError(
                 f"frame_encoder must be 'graph' or 'shape', found {self.frame_encoder!r}; correct the config"
+            )
+        if not self.shape_inputs or set(self.shape_inputs) - {"points", "bones"}:
+            raise ValueError(
+                f"shape_inputs must be 'points', 'bones' or both, found {self.shape_inputs}; correct the config"
             )
         if self.num_coordinates < 3:
             raise ValueError(

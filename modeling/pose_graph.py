@@ -130,15 +130,19 @@ class PartEncoder(nn.Module):
 class ShapeEncoder(nn.Module):
     """The points of one part -> one vector a frame, by a perceptron over all of them at once.
 
-    It sees the points from the anchor (a hand from its wrist) in the clip's unit, the anchor's motion and, where the
-    config says so, its place. A graph learns which points belong together from many clips; from a few hundred letters
-    this read left-out signers a little better (results/experiments_real.md: one seed, two alphabets).
+    It sees what `config.shape_inputs` names: the points from the anchor (a hand from its wrist) in the clip's unit, or
+    the directions of the bones, which depend on neither sizes nor distance; beside it the anchor's motion and, where
+    the config says so, its place. A graph learns which points belong together from many clips; from a few hundred
+    letters this read left-out signers a little better (results/experiments_real.md: one seed, two alphabets).
     """
 
-    def __init__(self, config, num_points: int, anchor: int):
+    def __init__(self, config, num_points: int, anchor: int, edges: list[tuple[int, int]]):
         super().__init__()
         self.anchor, self.num_positions, self.places = anchor, config.num_positions, config.anchor_places
-        width = (num_points + 1 + self.places) * config.num_positions + 1
+        self.points = "points" in config.shape_inputs
+        self.bones = edges if "bones" in config.shape_inputs else []
+        seen = num_points * self.points + len(self.bones)
+        width = (seen + 1 + self.places) * config.num_positions + 1
         self.expand = nn.Linear(width, config.shape_hidden_size)
         self.dropout = nn.Dropout(config.dropout)
         self.pool = nn.Linear(config.shape_hidden_size, config.part_hidden_size)
@@ -150,9 +154,17 @@ class ShapeEncoder(nn.Module):
         places, motion = features[..., :size], features[:, self.anchor, size : 2 * size]
         missing, anchor = features[..., 2 * size + 1 : 2 * size + 2], places[:, self.anchor : self.anchor + 1]
         shape = (places - anchor) * (1 - missing) * (1 - missing[:, self.anchor : self.anchor + 1])
-        seen = [POINTS_PER_UNIT * shape.flatten(1), motion, missing[:, self.anchor]]
+        seen = [POINTS_PER_UNIT * shape.flatten(1)] if self.points else []
+        seen += [self._directions(places, missing)] if self.bones else []
+        seen += [motion, missing[:, self.anchor]]
         seen += [anchor.flatten(1)] if self.places else []
         return self.norm(self.pool(self.dropout(nn.functional.gelu(self.expand(torch.cat(seen, dim=-1))))))
+
+    def _directions(self, places: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
+        """Unit vectors along the bones, zero where an end is missing: (N, V, D), (N, V, 1) -> (N, bones * D)"""
+        starts, ends = ([bone[side] for bone in self.bones] for side in (0, 1))
+        along = (places[:, ends] - places[:, starts]) * (1 - missing[:, ends]) * (1 - missing[:, starts])
+        return (along / along.square().sum(-1, keepdim=True).sqrt().clamp(min=SMALLEST_PART)).flatten(1)
 
 
 def num_features(config) -> int:
@@ -182,7 +194,7 @@ class FrameEncoder(nn.Module):
 
     def _part_encoder(self, name: str, config) -> nn.Module:
         if config.frame_encoder == "shape":
-            return ShapeEncoder(config, len(self.indices[name]), self.anchors.get(name, 0))
+            return ShapeEncoder(config, len(self.indices[name]), self.anchors.get(name, 0), self._edges(name, config))
         return PartEncoder(config, len(self.indices[name]), self._edges(name, config))
 
     def _edges(self, name: str, config) -> list[tuple[int, int]]:

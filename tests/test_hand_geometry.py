@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassClassValidationError
 
 from slt_hf.modeling import PoseEncoderConfig, PoseEncoderForSignClassification
 from slt_hf.poses.formats import read_clip
@@ -120,6 +121,21 @@ def test_a_hands_place_counts_only_where_the_config_says_so(places):
         same = torch.allclose(model(poses).logits, model(moved).logits, atol=1e-4)
     # the first frame's velocity is zero either way, so only the place itself can differ
     assert same != places
+
+
+def test_bones_depend_on_neither_size_nor_distance_and_points_do():
+    torch.manual_seed(0)
+    poses = torch.cat([torch.randn(2, 1, 21, 3), torch.ones(2, 1, 21, 1)], -1)  # one frame: nothing moves
+    larger = torch.cat([poses[..., :3] * 1.5, poses[..., 3:]], -1)
+    for inputs, same in ((["bones"], True), (["points", "bones"], False)):
+        model = tiny_classifier(anchor_places=False, shape_inputs=inputs)
+        with torch.no_grad():
+            assert torch.allclose(model(poses).logits, model(larger).logits, atol=1e-5) == same
+
+
+def test_a_shape_of_nothing_is_refused():
+    with pytest.raises(StrictDataclassClassValidationError, match="shape_inputs must be"):
+        tiny_classifier(shape_inputs=["angles"])
 
 
 def test_a_kept_variant_is_made_once_and_shown_every_few_epochs():
