@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from slt_hf.modeling import PoseEncoderConfig, PoseEncoderModel
+from slt_hf.processing.landmarks import get_layout
 
 # B batch, T frames, V landmarks, C coordinates (x, y, confidence)
 
@@ -33,10 +34,10 @@ REQUIRED_RATIO = 8.0  # forward, B=4, T=256
 class GraphBlock(nn.Module):
     """ST-GCN block (arxiv:1801.07455): graph convolution over two hop distances, then convolution over time."""
 
-    def __init__(self, inputs: int, outputs: int, points: int, temporal_kernel: int):
+    def __init__(self, inputs: int, outputs: int, edges: torch.Tensor, temporal_kernel: int):
         super().__init__()
-        adjacency = torch.stack([torch.eye(points), torch.rand(points, points)])  # speed does not depend on the edges
-        self.adjacency = nn.Parameter(adjacency / adjacency.sum(-1, keepdim=True))
+        hops = torch.stack([torch.eye(len(edges)), edges])  # a point itself, then its neighbours; learned from there
+        self.adjacency = nn.Parameter(hops / hops.sum(-1, keepdim=True).clamp(min=1))
         self.graph = nn.Conv2d(inputs, 2 * outputs, 1)
         padding = (temporal_kernel // 2, 0)
         self.temporal = nn.Sequential(
@@ -70,15 +71,16 @@ class PartwiseSTGCN(nn.Module):
 
     def __init__(self, width: int = 768):
         super().__init__()
-        modules = {"body": 9, "hand": 21, "face": 18}
-        self.embed = nn.ModuleDict({name: nn.Linear(3, 64) for name in modules})
-        self.spatial = nn.ModuleDict({name: self._chain([64, 64, 128, 256], v, 1) for name, v in modules.items()})
-        self.temporal = nn.ModuleDict({name: self._chain([256] * 4, v, 5) for name, v in modules.items()})
+        parts = {"body": "body", "hand": "left_hand", "face": "face"}
+        graphs = {name: part_edges(part) for name, part in parts.items()}
+        self.embed = nn.ModuleDict({name: nn.Linear(3, 64) for name in graphs})
+        self.spatial = nn.ModuleDict({name: self._chain([64, 64, 128, 256], g, 1) for name, g in graphs.items()})
+        self.temporal = nn.ModuleDict({name: self._chain([256] * 4, g, 5) for name, g in graphs.items()})
         self.project = nn.Linear(4 * 256, width)
 
     @staticmethod
-    def _chain(widths: list[int], points: int, kernel: int) -> nn.Sequential:
-        return nn.Sequential(*(GraphBlock(a, b, points, kernel) for a, b in zip(widths, widths[1:], strict=False)))
+    def _chain(widths: list[int], edges: torch.Tensor, kernel: int) -> nn.Sequential:
+        return nn.Sequential(*(GraphBlock(a, b, edges, kernel) for a, b in zip(widths, widths[1:], strict=False)))
 
     def forward(self, poses: torch.Tensor) -> torch.Tensor:
         """(B, T, 69, 3) -> (B, T, width)"""
@@ -92,6 +94,17 @@ class PartwiseSTGCN(nn.Module):
                 hidden = hidden + body[..., self.ANCHORS[name], None].detach()
             pooled.append(self.temporal[module](hidden).mean(-1))
         return self.project(torch.cat(pooled, dim=1).transpose(1, 2))
+
+
+def part_edges(part: str) -> torch.Tensor:
+    """Which points of a part of Uni-Sign's 69 are neighbours, (V, V) of 0 and 1."""
+    layout = get_layout("unisign_69")
+    place = {point: index for index, point in enumerate(layout.parts[part])}
+    edges = torch.zeros(len(place), len(place))
+    for a, b in layout.edges:
+        if a in place and b in place:
+            edges[place[a], place[b]] = edges[place[b], place[a]] = 1
+    return edges
 
 
 def poses(batch: int, frames: int, landmarks: int) -> torch.Tensor:

@@ -75,6 +75,17 @@ def test_chunk_size_changes_neither_loss_nor_gradient(model: SignTextDualEncoder
         torch.testing.assert_close(gradient, chunked[name], atol=1e-5, rtol=1e-4)
 
 
+def test_evaluation_leaves_no_clip_out_although_training_drops_a_smaller_batch(
+    model: SignTextDualEncoderModel, tmp_path: Path
+) -> None:
+    whole = batch(6)
+    rows = [{name: values[row] for name, values in whole.items()} for row in range(6)]
+    args = ContrastiveTrainingArguments(str(tmp_path), per_device_eval_batch_size=4, use_cpu=True, report_to="none")
+    trainer = ContrastiveTrainer(model=model, args=args, eval_dataset=rows, compute_metrics=retrieval_metrics)
+    assert args.dataloader_drop_last and len(trainer.predict(rows).label_ids) == 6
+    assert "eval_sign_to_text_r1" in trainer.evaluate() and args.dataloader_drop_last
+
+
 def test_frozen_text_encoder_gets_no_gradient(model: SignTextDualEncoderModel, tmp_path: Path) -> None:
     _, found = gradients(model, tmp_path, chunk_size=3)
     assert not any(name.startswith("text_model") for name in found)

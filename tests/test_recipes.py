@@ -41,7 +41,9 @@ def tiny_text_model(recipe: dict[str, Any], folder: Path, vocabulary: int) -> st
     from transformers import AutoConfig, AutoModelForSeq2SeqLM, BertConfig, BertModel
 
     if recipe.get("decoder_model"):
-        BertModel(BertConfig(64, 32, 1, 4, 32, max_position_embeddings=600)).save_pretrained(folder)
+        bert = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 32}
+        config = BertConfig(vocab_size=64, max_position_embeddings=600, **bert)
+        BertModel(config).save_pretrained(folder)
         return str(folder)
     fields = {**TEXT_MODELS[kind(recipe["text_model"])], "vocab_size": vocabulary}
     AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(fields.pop("model_type"), **fields)).save_pretrained(folder)

@@ -98,13 +98,17 @@ class SignTrainerMixin(Trainer):
 
     @contextmanager
     def collating_for_evaluation(self) -> Iterator[None]:
-        """Loaders built inside get the collator that augments nothing and cuts nothing."""
+        """Loaders built inside get the collator that augments nothing and cuts nothing, and leave no clip out.
+
+        The Trainer drops a last, smaller batch of evaluation too where training does, and all of a small split with it.
+        """
         training: Any = self.data_collator  # type: ignore[has-type]
-        self.data_collator = self.eval_collator or training
+        drop_last = self.args.dataloader_drop_last
+        self.data_collator, self.args.dataloader_drop_last = self.eval_collator or training, False
         try:
             yield
         finally:
-            self.data_collator = training
+            self.data_collator, self.args.dataloader_drop_last = training, drop_last
 
     def finish(self) -> None:
         """Save the result where recipes and users look for it, and publish it if the recipe says so."""
