@@ -56,7 +56,7 @@ def export_to_tensorrt(model: str | Path | None, output: Path, settings: ExportS
         def fill(folder: Path) -> None:
             for path in export.path.iterdir():
                 path.rename(folder / path.name)
-            notice = "Engines were neither built nor run here; scripts/build_tensorrt.py does both where there is a GPU."
+            notice = "Engines were neither built nor run here; scripts/build_tensorrt.py does both on a GPU."
             add_to_card(folder, folder, "TensorRT", notice)
 
         return appearing_whole(output, fill)

@@ -1,0 +1,165 @@
+"""The text model as a TensorRT-LLM checkpoint for releases up to 1.2: `encoder/` and `decoder/`, each `config.json` and
+`rank0.safetensors`, which that release's `trtllm-build` makes engines of (`--context_fmha disable`).
+
+T5, mT5 and UMT5. The stock converter copies the first layer's position table to every layer, which is wrong for UMT5:
+here each layer keeps its own, with `use_implicit_relative_attention`, without which the decoder reads one for all.
+The sign encoder is not in it: its projected features go in as `prompt_embedding_table`, or as `encoder_output`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from slt_hf.errors import ExportError
+
+FAMILIES = ("t5", "mt5", "umt5")
+LAST_RELEASE = "1.2.1"  # 1.3 has no engines any more: it runs the model by its PyTorch code
+NOTICE = (
+    f"Written for TensorRT-LLM up to {LAST_RELEASE}. It was not built and not run: what was tested is that the weights "
+    "of the transformers model come back from it bit by bit."
+)
+RMS_NORM, PRE_NORM, GATED_MLP, MLP = 1, 0, 1, 0  # TensorRT-LLM's LayerNormType, LayerNormPositionType, MLPType
+
+
+def write_checkpoint(model: Any, folder: Path) -> None:
+    """Write both halves of a translator's text model.
+
+    Raises:
+        ExportError: for a text model of another family.
+    """
+    text = getattr(model, "text_model", None)  # a recogniser or classifier has none
+    family = getattr(getattr(text, "config", None), "model_type", "none")
+    if family not in FAMILIES:
+        raise ExportError(
+            f"expected a text model among {', '.join(FAMILIES)}, found {family}; run it with TensorRT-LLM 1.3's "
+            "PyTorch backend, which has BART and mBART, or export to onnx"
+        )
+    from safetensors.torch import save_file
+
+    for half in ("encoder", "decoder"):
+        target = folder / half
+        target.mkdir(parents=True)
+        save_file(half_weights(text, half), target / "rank0.safetensors")
+        (target / "config.json").write_text(json.dumps(half_config(text, half), indent=2) + "\n", encoding="utf-8")
+
+
+def half_config(text: Any, half: str) -> dict[str, Any]:
+    """`config.json` of the encoder or the decoder."""
+    config, gated = text.config, text.config.is_gated_act
+    values: dict[str, Any] = {
+        "architecture": "EncoderModel" if half == "encoder" else "DecoderModel",
+        "model_type": "t5",  # the name of the family in TensorRT-LLM
+        "dtype": "float32", "logits_dtype": "float32",
+        "num_hidden_layers": config.num_layers if half == "encoder" else config.num_decoder_layers,
+        "num_attention_heads": config.num_heads, "num_key_value_heads": config.num_heads,
+        "head_size": config.d_kv, "hidden_size": config.d_model, "intermediate_size": config.d_ff,
+        "ffn_hidden_size": config.d_ff, "vocab_size": config.vocab_size,
+        "hidden_act": config.dense_act_fn, "gated_act": gated, "mlp_type": GATED_MLP if gated else MLP,
+        "norm_epsilon": config.layer_norm_epsilon, "layernorm_type": RMS_NORM, "layernorm_position": PRE_NORM,
+        "q_scaling": config.d_kv**-0.5,  # undoes the division by the root of the head's size, which T5 does not have
+        "position_embedding_type": "relative", "relative_attention": True,
+        "num_buckets": config.relative_attention_num_buckets, "max_distance": config.relative_attention_max_distance,
+        "use_implicit_relative_attention": True,
+        "has_position_embedding": False, "has_token_type_embedding": False, "has_embedding_layernorm": False,
+        "has_embedding_scale": False, "has_attention_qkvo_bias": False, "has_mlp_bias": False,
+        "has_model_final_layernorm": True, "use_prompt_tuning": half == "encoder",
+        "mapping": {"world_size": 1, "tp_size": 1, "pp_size": 1},
+    }  # fmt: skip
+    if half == "decoder":
+        values |= {
+            "has_lm_head_bias": False, "skip_cross_kv": False,
+            "rescale_before_lm_head": rescales(text),
+            "encoder_hidden_size": config.d_model, "encoder_num_heads": config.num_heads,
+            "encoder_head_size": config.d_kv,
+        }  # fmt: skip
+    return values
+
+
+def rescales(text: Any) -> bool:
+    """Whether logits are scaled by d_model^-0.5: those of a tied head are, and only those."""
+    flag = getattr(text.config, "scale_decoder_outputs", None)  # T5's own word for it; UMT5 has none
+    return bool(text.config.tie_word_embeddings if flag is None else flag)
+
+
+def half_weights(text: Any, half: str) -> dict[str, Any]:
+    """Tensors of the encoder or the decoder by TensorRT-LLM's names."""
+    import torch
+
+    stack = text.get_encoder() if half == "encoder" else text.get_decoder()
+    attention = "attention" if half == "encoder" else "self_attention"
+    weights = {"transformer.vocab_embedding.weight": text.get_input_embeddings().weight}
+    table = None
+    for index, block in enumerate(stack.block):
+        prefix = f"transformer.layers.{index}"
+        own, feed_forward = block.layer[0], block.layer[-1]
+        if own.SelfAttention.has_relative_attention_bias:
+            table = own.SelfAttention.relative_attention_bias.weight  # T5 has one, in its first layer
+        assert table is not None
+        weights |= attention_weights(f"{prefix}.{attention}", own.SelfAttention, own.layer_norm)
+        weights[f"{prefix}.{attention}.rel_attn_table"] = table.T
+        if half == "decoder":
+            cross = block.layer[1]
+            weights |= attention_weights(f"{prefix}.cross_attention", cross.EncDecAttention, cross.layer_norm)
+        weights |= feed_forward_weights(prefix, feed_forward)
+    weights["transformer.ln_f.weight"] = stack.final_layer_norm.weight
+    if half == "decoder":
+        weights["lm_head.weight"] = text.get_output_embeddings().weight
+    # copies, since safetensors refuses tensors that share memory
+    return {name: tensor.detach().to(torch.float32).contiguous().clone() for name, tensor in weights.items()}
+
+
+def attention_weights(prefix: str, module: Any, norm: Any) -> dict[str, Any]:
+    import torch
+
+    return {
+        f"{prefix}.qkv.weight": torch.cat([module.q.weight, module.k.weight, module.v.weight]),
+        f"{prefix}.dense.weight": module.o.weight,
+        f"{prefix}_layernorm.weight": norm.weight,
+    }
+
+
+def feed_forward_weights(prefix: str, layer: Any) -> dict[str, Any]:
+    names = dict(layer.DenseReluDense.named_parameters())
+    own = {"proj": "wo"} | ({"fc": "wi"} if "wi.weight" in names else {"fc": "wi_0", "gate": "wi_1"})
+    weights = {f"{prefix}.mlp.{name}.weight": names[f"{theirs}.weight"] for name, theirs in own.items()}
+    return weights | {f"{prefix}.mlp_layernorm.weight": layer.layer_norm.weight}
+
+
+def rebuild_state(folder: Path, config: Any) -> dict[str, Any]:
+    """The transformers weights of a written checkpoint, by transformers' names: what proves that nothing was lost."""
+    from safetensors.torch import load_file
+
+    state: dict[str, Any] = {}
+    for half in ("encoder", "decoder"):
+        weights = load_file(folder / half / "rank0.safetensors")
+        state["shared.weight"] = state[f"{half}.embed_tokens.weight"] = weights["transformer.vocab_embedding.weight"]
+        state[f"{half}.final_layer_norm.weight"] = weights["transformer.ln_f.weight"]
+        layers = config.num_layers if half == "encoder" else config.num_decoder_layers
+        for index in range(layers):
+            state |= rebuild_layer(weights, half, index, config)
+    state["lm_head.weight"] = weights["lm_head.weight"]
+    return state
+
+
+def rebuild_layer(weights: dict[str, Any], half: str, index: int, config: Any) -> dict[str, Any]:
+    ours, theirs = f"transformer.layers.{index}", f"{half}.block.{index}.layer"
+    attention = "attention" if half == "encoder" else "self_attention"
+    parts = [(0, "SelfAttention", attention)]
+    parts += [(1, "EncDecAttention", "cross_attention")] if half == "decoder" else []
+    state = {}
+    for place, name, own in parts:
+        for letter, weight in zip("qkv", weights[f"{ours}.{own}.qkv.weight"].chunk(3), strict=True):
+            state[f"{theirs}.{place}.{name}.{letter}.weight"] = weight
+        state[f"{theirs}.{place}.{name}.o.weight"] = weights[f"{ours}.{own}.dense.weight"]
+        state[f"{theirs}.{place}.layer_norm.weight"] = weights[f"{ours}.{own}_layernorm.weight"]
+    if index == 0 or config.model_type == "umt5":
+        table = weights[f"{ours}.{attention}.rel_attn_table"].T
+        state[f"{theirs}.0.SelfAttention.relative_attention_bias.weight"] = table
+    last = f"{theirs}.{len(parts)}"
+    state[f"{last}.layer_norm.weight"] = weights[f"{ours}.mlp_layernorm.weight"]
+    gated = f"{ours}.mlp.gate.weight" in weights
+    for name, own in {"wo": "proj", "wi_0" if gated else "wi": "fc", **({"wi_1": "gate"} if gated else {})}.items():
+        state[f"{last}.DenseReluDense.{name}.weight"] = weights[f"{ours}.mlp.{own}.weight"]
+    return state

@@ -1,0 +1,143 @@
+"""What is written for servers: Triton's repositories, TensorRT's profiles, TensorRT-LLM's checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from safetensors import safe_open
+
+from slt_hf.errors import ExportError
+from slt_hf.export import tensorrt, tensorrt_llm, triton
+from slt_hf.export.exporting import write_manifest
+from slt_hf.export.folder import WEIGHTS, ExportFolder, digest_of
+
+onnxruntime = pytest.importorskip("onnxruntime")
+T5: dict[str, Any] = {
+    "vocab_size": 40, "d_model": 16, "d_kv": 8, "num_heads": 3, "d_ff": 24, "num_layers": 2, "num_decoder_layers": 3,
+    "decoder_start_token_id": 0,
+}  # fmt: skip
+
+
+def graph(folder: Path, name: str, operator: str = "MatMul", axes: tuple[str, str] = ("batch", "frames")) -> None:
+    """A graph of one product with a weight in the shared file."""
+    weight = TensorProto(name="weight", data_type=TensorProto.FLOAT, dims=[3, 400])
+    weight.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", WEIGHTS), ("offset", "0"), ("length", "4800")):
+        weight.external_data.add(key=key, value=value)
+    inputs = [helper.make_tensor_value_info("pose_values", TensorProto.FLOAT, [*axes, 3])]
+    outputs = [helper.make_tensor_value_info("states", TensorProto.FLOAT, [*axes, 400])]
+    node = helper.make_node(operator, ["pose_values", "weight"], ["states"])
+    made = helper.make_graph([node], name, inputs, outputs, [weight])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> ExportFolder:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / WEIGHTS).write_bytes(b"\0" * 4800)
+    graph(folder, "encoder")
+    graph(folder, "decoder", axes=("rows", "new_tokens"))
+    entries = {
+        name: {"file": f"{name}.onnx", "sha256": digest_of((folder / f"{name}.onnx").read_bytes())}
+        for name in ("encoder", "decoder")
+    }
+    write_manifest(folder, "Made", {"graphs": entries, "weights": {WEIGHTS: 4800}}, "float32")
+    return ExportFolder.open(folder)
+
+
+def test_a_triton_repository_has_a_model_for_each_graph(export: ExportFolder, tmp_path: Path):
+    repository = tmp_path / "repository"
+    assert triton.write_repository(export, repository) == ["slt_encoder", "slt_decoder"]
+    config = triton.check_config((repository / "slt_encoder" / "config.pbtxt").read_text(), "slt_encoder")
+    assert config.max_batch_size == 8 and list(config.input[0].dims) == [-1, 3]
+    assert config.optimization.execution_accelerators.gpu_execution_accelerator[0].name == "tensorrt"
+    decoder = triton.check_config((repository / "slt_decoder" / "config.pbtxt").read_text(), "slt_decoder")
+    assert decoder.max_batch_size == 0 and list(decoder.input[0].dims) == [-1, -1, 3]
+
+
+def test_a_triton_model_runs_from_its_own_folder(export: ExportFolder, tmp_path: Path):
+    triton.write_repository(export, tmp_path / "repository")
+    session = onnxruntime.InferenceSession(tmp_path / "repository" / "slt_encoder" / "1" / "model.onnx")
+    assert session.get_inputs()[0].name == "pose_values"
+
+
+def test_a_config_that_triton_does_not_know_is_refused():
+    with pytest.raises(ExportError, match=r"expected a config\.pbtxt that Triton reads"):
+        triton.check_config("max_batch: 8", "mine")
+
+
+def test_tensorrt_gets_a_profile_for_every_input(export: ExportFolder):
+    settings = tensorrt.write_settings(export)
+    assert settings["graphs"]["encoder"]["pose_values"] == {"min": [1, 1, 3], "opt": [8, 150, 3], "max": [16, 1500, 3]}
+    options = tensorrt.provider_options(export.path, "encoder")
+    assert options["trt_profile_max_shapes"] == "pose_values:16x1500x3"
+    assert options["trt_engine_cache_path"].startswith(str(export.path))
+    assert settings["built"] is False
+
+
+def test_an_operator_that_tensorrt_does_not_parse_is_named(export: ExportFolder):
+    graph(export.path, "encoder", operator="Bernoulli")
+    with pytest.raises(ExportError, match="does not know Bernoulli"):
+        tensorrt.write_settings(export)
+
+
+def test_an_open_axis_without_a_profile_is_named(export: ExportFolder):
+    graph(export.path, "encoder", axes=("batch", "parsecs"))
+    with pytest.raises(ExportError, match="found parsecs"):
+        tensorrt.write_settings(export)
+
+
+class Owner:
+    """A translator as far as its text model goes."""
+
+    def __init__(self, text_model: Any):
+        self.text_model = text_model
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("family", ["t5", "umt5", "mt5"])
+def test_tensorrt_llm_weights_give_back_those_of_transformers(tmp_path: Path, family: str, gated: bool):
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+
+    torch.manual_seed(0)
+    act = "gated-gelu" if gated else "relu"
+    config = AutoConfig.for_model(family, **T5, feed_forward_proj=act)
+    model = AutoModelForSeq2SeqLM.from_config(config)
+    tensorrt_llm.write_checkpoint(Owner(model), tmp_path)
+    rebuilt = tensorrt_llm.rebuild_state(tmp_path, model.config)
+    expected = model.state_dict()
+    assert set(rebuilt) == set(expected)
+    for name, tensor in expected.items():
+        assert torch.equal(rebuilt[name], tensor), name
+
+
+def test_every_layer_of_umt5_keeps_its_own_position_table(tmp_path: Path):
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+
+    torch.manual_seed(0)
+    model = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model("umt5", **T5))
+    model.config.tie_word_embeddings = False  # as of a head of its own
+    tensorrt_llm.write_checkpoint(Owner(model), tmp_path)
+    with safe_open(tmp_path / "decoder" / "rank0.safetensors", "pt") as file:
+        first, second = (file.get_tensor(f"transformer.layers.{i}.self_attention.rel_attn_table") for i in (0, 1))
+    assert not torch.equal(first, second) and first.shape == (3, 32)
+    config = json.loads((tmp_path / "decoder" / "config.json").read_text())
+    assert config["use_implicit_relative_attention"] and not config["rescale_before_lm_head"]
+    assert config["q_scaling"] == 8**-0.5
+
+
+def test_tensorrt_llm_refuses_what_its_layout_does_not_hold(tmp_path: Path):
+    with pytest.raises(ExportError, match="expected a text model among t5, mt5, umt5, found none"):
+        tensorrt_llm.write_checkpoint(object(), tmp_path)
+
+
+def test_the_graphs_of_this_test_are_valid(export: ExportFolder):
+    onnx.checker.check_model(export.path / "encoder.onnx")
