@@ -65,6 +65,13 @@ class TorchGenerator:
         self.model = model.eval()
 
     def generate(self, inputs: Mapping[str, Any], **options: Any) -> list[Hypothesis]:
+        return self._run(to_device(inputs, self.model), options)
+
+    def generate_from(self, memory: Any, **options: Any) -> list[Hypothesis]:
+        """Sentences from what `model.encode` gave."""
+        return self._run({"encoder_outputs": memory}, options)
+
+    def _run(self, inputs: dict[str, Any], options: dict[str, Any]) -> list[Hypothesis]:
         import torch
 
         length = self.model.generation_config.max_new_tokens or MAX_NEW_TOKENS
@@ -72,9 +79,7 @@ class TorchGenerator:
         if options.get("num_return_sequences", 1) != 1:
             raise RecipeError("a translator returns one sentence for each clip; call model.generate for several")
         with torch.inference_mode():
-            output = self.model.generate(
-                **to_device(inputs, self.model), **options, return_dict_in_generate=True, output_logits=True
-            )
+            output = self.model.generate(**inputs, **options, return_dict_in_generate=True, output_logits=True)
         log_probs, tokens = chosen_log_probabilities(output)
         ends = self.model.generation_config.eos_token_id
         return [hypothesis_until_end(row, scores, ends) for row, scores in zip(tokens, log_probs, strict=True)]

@@ -1,0 +1,213 @@
+"""Live translation: any camera, one path with offline translation, nothing taken back, nothing without bound."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slt_hf import SignTranslator
+from slt_hf.demonstration import sign_unseen
+from slt_hf.errors import ClipError, RecipeError
+from slt_hf.processing.pose_clip import PoseClip
+from slt_hf.processing.pose_resampling import resample
+from slt_hf.streaming import StreamEvent, StreamingTranslator, StreamPolicy
+from slt_hf.streaming.activity import SigningActivity
+from slt_hf.streaming.agreement import Agreement
+from slt_hf.streaming.frame_clock import FrameClock
+
+
+@pytest.fixture(scope="module")
+def translator() -> SignTranslator:
+    return SignTranslator.from_pretrained(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def sentence() -> PoseClip:
+    """An unseen sentence, hands down before and for a second after it."""
+    _, clip, _ = sign_unseen(seed=2)
+    return with_rest(clip, 1.0)
+
+
+def with_rest(clip: PoseClip, seconds: float) -> PoseClip:
+    count = round(seconds * clip.fps)
+    points = np.concatenate([clip.points, np.repeat(clip.points[-1:], count, 0)])
+    return dataclasses.replace(
+        clip, points=points, confidence=np.concatenate([clip.confidence, np.repeat(clip.confidence[-1:], count, 0)])
+    )
+
+
+def stream(translator: SignTranslator, clip: PoseClip, **policy: Any) -> list[StreamEvent]:
+    live = StreamingTranslator(translator, clip.layout, **policy)
+    events: list[StreamEvent] = []
+    for frame, (points, confidence) in enumerate(zip(clip.points, clip.confidence, strict=True)):
+        events += live.push(points, 1000 * frame / clip.fps, confidence)
+    return events + live.finish()
+
+
+# --- time ---
+
+
+def moving(frames: int) -> tuple[np.ndarray, np.ndarray]:
+    points = np.random.default_rng(0).normal(size=(frames, 4, 2)).astype(np.float32)
+    return points, np.ones((frames, 4), np.float32)
+
+
+@pytest.mark.parametrize("fps", [10.0, 24.0, 25.0, 30.0, 60.0])
+def test_frames_at_any_rate_become_what_resampling_the_clip_gives(fps: float):
+    points, confidence = moving(40)
+    clock = FrameClock(25.0, max_gap_ms=250)
+    made = [clock.push(*frame, 1000 * index / fps) for index, frame in enumerate(zip(points, confidence, strict=True))]
+    live = np.concatenate([each for each, _ in made])
+    offline, _ = resample(points, confidence, fps, 25.0)
+    assert abs(len(live) - len(offline)) <= max(1, 25 / fps)  # the clip lasts until its last frame ends
+    common = min(len(live), len(offline))
+    np.testing.assert_allclose(live[:common], offline[:common], atol=1e-4)
+
+
+def test_nothing_is_made_up_where_the_camera_was_away():
+    points, confidence = moving(3)
+    clock = FrameClock(25.0, max_gap_ms=250)
+    clock.push(points[0], confidence[0], 0)
+    _, seen = clock.push(points[1], confidence[1], 1000)
+    assert len(seen) == 25 and not seen[:-1].any() and seen[-1].all()
+
+
+def test_frames_that_come_late_are_left_out_and_counted():
+    points, confidence = moving(3)
+    clock = FrameClock(25.0, max_gap_ms=250)
+    for frame, time_ms in enumerate((0, 80, 40)):
+        made, _ = clock.push(points[frame], confidence[frame], time_ms)
+    assert len(made) == 0 and clock.late == 1
+
+
+# --- who signs ---
+
+
+def test_signing_is_hands_up_from_any_camera(sentence: PoseClip):
+    def spans(clip: PoseClip) -> list[tuple[str, int]]:
+        activity = SigningActivity(clip.layout, StreamPolicy(), clip.fps)
+        changes = [activity.push(*frame) for frame in zip(clip.points, clip.confidence, strict=True)]
+        return [(change, frame) for frame, change in enumerate(changes) if change]
+
+    found = spans(sentence)
+    assert [change for change, _ in found] == ["start", "end"]
+    moved = dataclasses.replace(sentence, points=sentence.points * np.float32(3) + np.float32(50))
+    assert spans(moved) == found
+
+
+def test_somebody_who_stands_still_says_nothing(translator: SignTranslator, sentence: PoseClip):
+    rng = np.random.default_rng(0)
+    points = np.repeat(sentence.points[-1:], 250, 0)
+    points += rng.normal(0, 1, points.shape).astype(np.float32)
+    idle = dataclasses.replace(sentence, points=points, confidence=np.repeat(sentence.confidence[-1:], 250, 0))
+    assert stream(translator, idle) == []
+
+
+def test_an_empty_chair_says_nothing(translator: SignTranslator, sentence: PoseClip):
+    empty = dataclasses.replace(sentence, confidence=np.zeros_like(sentence.confidence))
+    assert stream(translator, empty) == []
+
+
+# --- what is said ---
+
+
+def test_what_stands_is_the_offline_translation_of_the_utterance(translator: SignTranslator, sentence: PoseClip):
+    final = [event for event in stream(translator, sentence) if event.final]
+    assert len(final) == 1
+    clock = FrameClock(25.0, 250)
+    made = [clock.push(*frame, 1000 * index / sentence.fps) for index, frame in enumerate(frames_of(sentence))]
+    points, confidence = (np.concatenate(each) for each in zip(*made, strict=True))
+    first, last = round(final[0].start_ms / 40), round(final[0].end_ms / 40)
+    part = PoseClip(points[first:last], confidence[first:last], sentence.layout, 25.0)
+    offline = translator(part)
+    assert final[0].committed == offline.text
+    assert final[0].confidence == pytest.approx(offline.confidence, abs=1e-6)
+
+
+def frames_of(clip: PoseClip) -> list[tuple[np.ndarray, np.ndarray]]:
+    return list(zip(clip.points, clip.confidence, strict=True))
+
+
+def test_a_clip_translated_whole_gives_the_stream_collected(translator: SignTranslator, sentence: PoseClip):
+    whole = StreamingTranslator(translator, sentence.layout).translate(sentence)
+    assert whole == [event for event in stream(translator, sentence) if event.final]
+
+
+def test_guesses_come_while_signing_and_name_the_last_seq(translator: SignTranslator, sentence: PoseClip):
+    events = stream(translator, sentence)
+    assert [event.seq for event in events] == list(range(len(events)))
+    guesses = [event for event in events if not event.final]
+    assert len(guesses) >= 2 and all(event.tentative and 0 < event.confidence <= 1 for event in guesses)
+    assert guesses[0].end_ms < events[-1].end_ms
+
+
+def test_what_was_committed_is_never_taken_back(translator: SignTranslator):
+    for seed in range(3):
+        _, clip, _ = sign_unseen(seed=seed)
+        committed = ""
+        for event in stream(translator, clip, commit="agreement"):
+            assert event.committed.startswith(committed)
+            committed = "" if event.final else event.committed
+
+
+def test_words_stand_when_guesses_agree_and_the_last_one_waits():
+    agreement = Agreement(StreamPolicy(commit="agreement"))
+    agreement.take("Tomorrow we will.")
+    agreement.take("Tomorrow we will go.")
+    assert agreement.committed == "Tomorrow"  # "we" is the last word that both have
+    assert agreement.finish("Tomorrow they go home.") == "Tomorrow they go home."
+
+
+def test_an_unsure_utterance_ends_in_silence(translator: SignTranslator, sentence: PoseClip):
+    [final] = [event for event in stream(translator, sentence, min_confidence=1.0) if event.final]
+    assert final.committed == "" and final.confidence < 1
+
+
+# --- bounds, state, errors ---
+
+
+def test_a_stream_goes_on_from_its_saved_state(translator: SignTranslator, sentence: PoseClip):
+    frames = frames_of(sentence)
+    half = len(frames) // 2
+    first, second = (StreamingTranslator(translator, sentence.layout) for _ in range(2))
+    events = [e for i, frame in enumerate(frames[:half]) for e in first.push(frame[0], 1000 * i / 25, frame[1])]
+    state = first.state
+    second.restore(state)
+    for i, frame in enumerate(frames[half:], half):
+        mine, its = (each.push(frame[0], 1000 * i / 25, frame[1]) for each in (first, second))
+        assert mine == its
+        events += mine
+    assert first.finish() == second.finish()
+    json.dumps(state, default=lambda array: array.tolist())  # arrays, numbers and strings, nothing else
+
+
+def test_an_endless_utterance_is_cut_and_keeps_its_memory_bounded(translator: SignTranslator, sentence: PoseClip):
+    live = StreamingTranslator(translator, sentence.layout, longest_ms=1000)
+    longest, finals = 0, 0
+    raised = len(sentence.points) // 2
+    for frame in range(100):
+        events = live.push(sentence.points[raised], 40.0 * frame, sentence.confidence[raised])
+        longest = max(longest, len(live.utterance))
+        finals += sum(event.final for event in events)
+    assert longest <= 25 and finals >= 3
+
+
+@pytest.mark.parametrize(
+    ("points", "time_ms", "message"),
+    [(np.zeros((5, 2)), 0.0, "543 points"), (np.zeros((543, 2)), float("nan"), "time in milliseconds")],
+)
+def test_frames_that_cannot_be_are_refused(
+    translator: SignTranslator, points: np.ndarray, time_ms: float, message: str
+):
+    with pytest.raises(ClipError, match=message):
+        StreamingTranslator(translator).push(points, time_ms)
+
+
+@pytest.mark.parametrize("policy", [{"commit": "never"}, {"agreements": 1}, {"pause_ms": 0}])
+def test_policies_that_contradict_themselves_are_refused(policy: dict[str, Any]):
+    with pytest.raises(RecipeError, match="expected"):
+        StreamPolicy(**policy)
