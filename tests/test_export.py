@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from command_line import cli
 from hub_server import HubServer
-from tiny_checkpoints import save_translation
+from tiny_checkpoints import SIZES, WORDS, save
 
 from slt_hf import SignClassifier, SignTranslator
 from slt_hf.checkpoint import load_processor
@@ -36,9 +36,29 @@ for options in ({}, {"num_beams": 4}, {"max_new_tokens": 3}):
 """
 
 
+def tiny_translator(folder: Path) -> Path:
+    """Of what is traced quickest: a perceptron for each part, a short window."""
+    import torch
+    from transformers import T5Config
+
+    from slt_hf.modeling import PoseEncoderConfig, SignToTextConfig, SignToTextForConditionalGeneration
+
+    torch.manual_seed(0)
+    text = T5Config(
+        vocab_size=3 + len(WORDS), d_model=32, d_kv=8, num_heads=2, d_ff=32, num_layers=1, num_decoder_layers=1,
+        decoder_start_token_id=0, initializer_factor=3.0,
+    )  # fmt: skip
+    encoder = PoseEncoderConfig(**SIZES, frame_encoder="shape", shape_hidden_size=16, attention_window=8)
+    config = SignToTextConfig(encoder_config=encoder.to_dict(), text_config=text.to_dict(), text_encoder="skip")
+    return save(SignToTextForConditionalGeneration(config), folder)
+
+
+CALLS: tuple[dict[str, Any], ...] = ({}, {"num_beams": 4}, {"max_new_tokens": 3})
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = save_translation(tmp_path_factory.mktemp("checkpoint") / "tiny")
+    folder = tiny_translator(tmp_path_factory.mktemp("checkpoint") / "tiny")
     (folder / "card.yaml").write_text(CARD)
     return folder
 
@@ -72,7 +92,7 @@ def test_an_export_says_the_same_where_torch_is_not_installed(source: Path, expo
     translator = SignTranslator.from_pretrained(source, device="cpu")
     expected = [
         found
-        for options in ({}, {"num_beams": 4}, {"max_new_tokens": 3})
+        for options in CALLS
         for found in translator([str(clip) for clip in clips], **options)
     ]
     lines = [line.split("|") for line in done.stdout.splitlines()]
@@ -310,9 +330,40 @@ def test_options_that_do_not_fit_an_export_are_refused(exported: Path, clips: li
 
 def test_sampling_runs_and_keeps_to_its_seed(exported: Path, clips: list[Path]):
     translator = SignTranslator.from_pretrained(exported)
-    options = {"do_sample": True, "temperature": 3.0, "max_new_tokens": 12}
+    options: dict[str, Any] = {"do_sample": True, "temperature": 3.0, "max_new_tokens": 12}
     first, again, other = (translator(clips[0], **options, seed=seed).text for seed in (1, 1, 2))
     assert first == again != other
+
+
+def test_int8_graphs_are_smaller_and_still_run(copy: Path, clips: list[Path]):
+    pytest.importorskip("onnx")
+    from slt_hf.export.exporting import write_manifest
+    from slt_hf.export.quantization import quantize_export
+
+    before = (copy / WEIGHTS).stat().st_size
+    entries = quantize_export(copy)
+    write_manifest(copy, "SignToTextForConditionalGeneration", entries, "int8")
+    assert (copy / WEIGHTS).stat().st_size < 0.6 * before  # small biases and norms stay as they are
+    assert SignTranslator.from_pretrained(copy)(clips[0], max_new_tokens=4).text
+
+
+def report(score: float, task: str = "text") -> dict[str, Any]:
+    names = {"text": "bleu_4", "signs": "top_1"}
+    return {"task": task, "scores": {names[task]: {"score": score}}, "items": {"references": 9}}
+
+
+def test_int8_may_lose_a_point_and_no_more():
+    from slt_hf.export.quantization import check_int8
+
+    assert check_int8(report(50.0), report(49.1)).passed and check_int8(report(50.0), report(60.0)).passed
+    lost = check_int8(report(50.0), report(48.9))
+    assert not lost.passed and lost.where == "bleu_4 fell from 50 to 48.9"
+    assert not check_int8(report(0.5, "signs"), report(0.48, "signs")).passed  # a share: two points
+
+
+def test_int8_without_data_to_judge_it_on_is_refused_at_once(source: Path, tmp_path: Path):
+    done = cli("export", source, "--output", tmp_path / "out", "--to", "onnx-int8")
+    assert done.exit_code == 2 and "int8 is judged on a dev split" in done.stderr and not list(tmp_path.iterdir())
 
 
 def test_batch_mates_do_not_change_an_exported_translation(exported: Path, clips: list[Path]):

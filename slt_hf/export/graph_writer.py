@@ -16,7 +16,7 @@ from slt_hf.export.graphs import GraphSpec
 
 INLINE_BYTES = 1024  # smaller constants stay in the graph, where shape inference can read them
 ALIGNMENT = 64  # bytes; what processors load at once
-NOISY = ("torch.onnx", "torch.onnx._internal.exporter", "transformers", "onnxscript", "onnx_ir")
+NOISY = ("", "torch.onnx", "torch.onnx._internal.exporter", "transformers", "onnxscript", "onnx_ir")
 
 
 class WeightFile:

@@ -9,7 +9,7 @@ from typing import Any
 
 from slt_hf.export.comparison import Check
 from slt_hf.export.folder import WEIGHTS, ExportFolder
-from slt_hf.export.graph_writer import WeightFile, write_graph
+from slt_hf.export.graph_writer import WeightFile, quiet, write_graph
 
 POINT = 1.0  # of BLEU or of accuracy, both in hundredths
 METRICS = {"text": "bleu_4", "signs": "top_1"}
@@ -25,13 +25,13 @@ def quantize_export(folder: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         weights = WeightFile(Path(temporary) / WEIGHTS)
         for name in export.graphs:
-            plain, small = Path(temporary) / f"{name}_float.onnx", Path(temporary) / f"{name}_int8.onnx"
-            onnx_ir.save(onnx_ir.load(folder / f"{name}.onnx"), plain, external_data=f"{name}.data")
+            small = Path(temporary) / f"{name}_int8.onnx"
             # only products with a weight: both sides of attention are activations, and a convolution is quick as it is
-            quantize_dynamic(
-                plain, small, op_types_to_quantize=["MatMul", "Gemm", "Gather"], weight_type=QuantType.QInt8,
-                per_channel=True, use_external_data_format=True,
-            )  # fmt: skip
+            with quiet():
+                quantize_dynamic(
+                    folder / f"{name}.onnx", small, op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+                    weight_type=QuantType.QInt8, per_channel=True, use_external_data_format=True,
+                )  # fmt: skip
             model = onnx_ir.load(small)
             entries[name] = write_graph(model, folder / f"{name}.onnx", weights)
         (folder / WEIGHTS).write_bytes(weights.path.read_bytes())
