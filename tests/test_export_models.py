@@ -42,7 +42,7 @@ BART: dict[str, Any] = {
     "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "max_position_embeddings": 512,
     "init_std": 0.4, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2,
 }  # fmt: skip
-TEXT_MODELS = {
+TEXT_MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "t5": ("t5", T5, {}),
     "t5 with its own head": ("t5", T5 | {"tie_word_embeddings": False}, {}),
     "umt5": ("umt5", T5, {}),

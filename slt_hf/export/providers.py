@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ PROVIDERS = {
     "openvino": ("OpenVINOExecutionProvider", "onnxruntime-openvino"),
     "coreml": ("CoreMLExecutionProvider", "onnxruntime on macOS"),
 }
+THREADS = "OMP_NUM_THREADS"
 QUIET = 3  # errors only
 
 
@@ -67,6 +69,8 @@ def open_session(export: ExportFolder, graph: str, device: str | None = None) ->
         providers[0] = (provider, given | provider_options(export.path, graph))
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = QUIET
+    if THREADS in os.environ:  # as PyTorch takes it; ONNX Runtime itself would take every processor
+        settings.intra_op_num_threads = int(os.environ[THREADS])
     files = export.weight_files()
     content = export.graph_bytes(graph)
     maps = [mapped(path) for path in files.values()]
