@@ -23,7 +23,15 @@ TASKS = {
     "f2": "F2: words spelled by unseen signers",
     "w": "W: isolated ASL words",
 }
-NAMES = {"top1": "top-1", "top5": "top-5", "cer": "character error rate", "exact_match": "exact match"}
+NAMES = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "cer": "character error rate",
+    "exact_match": "exact match",
+    "bleu_4": "BLEU-4",
+    "chrf": "chrF",
+    "wer": "word error rate",
+}
 
 
 def real_rows(report: dict[str, Any]) -> Iterator[Row]:
@@ -45,16 +53,12 @@ def learning_rows(report: dict[str, Any]) -> Iterator[Row]:
 
 def bundled_rows(card: dict[str, Any]) -> Iterator[Row]:
     """Scores in the bundled checkpoint's card."""
-    for metric in card.get("metrics", []):
-        yield (
-            f"bundled checkpoint, {metric.get('dataset', '')}: {metric['name']}",
-            str(metric["value"]),
-            card_command(card),
-        )
-
-
-def card_command(card: dict[str, Any]) -> str:
-    return card.get("command", "python scripts/train_bundled_checkpoint.py")
+    found: dict[str, list[str]] = {}
+    for metric in card["metrics"]:
+        named = f"{NAMES.get(metric['name'], metric['name'])} {metric['value']:g}"
+        found.setdefault(f"bundled checkpoint, {metric['dataset']} ({metric['split']})", []).append(named)
+    for what, told in found.items():
+        yield what, ", ".join(told), card["command"]
 
 
 SOURCES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {

@@ -52,23 +52,7 @@ POSITION_SPEED = 30  # learning rate of T5's position biases, in learning rates
 ENCODER_SHARE = 0.75  # of the time: most mistakes are signs misread
 TEXT_MODEL = {"d_model": 192, "d_kv": 32, "num_heads": 6, "d_ff": 512, "num_layers": 2, "num_decoder_layers": 2}
 
-CARD = {
-    "title": "slt_hf demo",
-    "summary": "It reads what the synthetic signer of `slt_hf` signs: it is there so that everything can be tried "
-    "without a download, and says nothing about people's signing.",
-    "license": "apache-2.0",
-    "language": "en",
-    "sign_language": "none: a made-up language with a lexicon after ASL",
-    "data": "Clips of the synthetic signer (`slt_hf/synthesis`), made while training ran: sentences of its grammar, "
-    "random signs, random fingerspelled letters; two fifths of the clips with noise. No recording of a person is among "
-    "them. Test sentences, their names and their signers are not in training. Made by "
-    "`scripts/train_bundled_checkpoint.py`.",
-    "limits": [
-        "It does not understand people. Real signing is more varied than anything it has seen.",
-        "It knows the 200 signs of the lexicon, fingerspelling with the letters a to z, and the grammar of `slt_hf`.",
-        "Noise costs accuracy; see the noisy clips above.",
-    ],
-}  # fmt: skip
+CARD = Path(__file__).with_name("bundled_card.yaml")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -377,7 +361,7 @@ def describe(folder: Path, test_size: int, recordings: Path | None) -> None:
         for name, split, wanted, spoken in tests(test_size, recordings)
         for metric, value in measure(translator, name, wanted, spoken).items()
     ]
-    facts = CARD | {"metrics": metrics}
+    facts = yaml.safe_load(CARD.read_text(encoding="utf-8")) | {"metrics": metrics}
     (folder / "card.yaml").write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=110))
     write_card(folder, "slt_hf/demo")
 
