@@ -4,8 +4,8 @@
     python scripts/build_tensorrt.py DIR --checkpoint MODEL --output results/export_gpu.json
 
 ONNX Runtime builds the engines by the profiles of DIR/tensorrt.json and keeps them in DIR/tensorrt_engines (minutes,
-the first time). Times are of whole sentences of a fixed number of tokens, the best of several. Needs onnxruntime-gpu and
-TensorRT's libraries; nothing here was run where this script was written.
+the first time). Times are of whole sentences of a fixed number of tokens, the best of several. Needs
+onnxruntime-gpu and TensorRT's libraries; nothing here was run where this script was written.
 """
 
 from __future__ import annotations
