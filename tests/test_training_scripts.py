@@ -294,16 +294,52 @@ def test_a_run_published_to_the_hub_is_resumed_from_there_on_a_new_machine(
 
 
 @pytest.mark.parametrize(
-    "tracker, package", [("tensorboard", "tensorboard"), ("trackio", "trackio"), ("wandb", "wandb")]
+    "tracker, written",
+    [
+        ("tensorboard", "tensorboard/events.out.tfevents.*"),
+        ("trackio", "trackio/*.db*"),
+        ("wandb", "wandb/offline-run-*/*.wandb"),
+        ("mlflow", "mlflow.db"),
+    ],
 )
 @pytest.mark.slow
 def test_runs_are_tracked_offline(
-    tracker: str, package: str, repository: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracker: str, written: str, repository: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip(package, reason=f"{package} is an optional tracker; pip install 'slt_hf[tracking]'")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
-    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tensorboard"))
-    run("train_translation.py", repository, corpus, tmp_path / "run", text_config=TINY_T5, report_to=tracker)
-    assert any((tmp_path / ("wandb" if tracker == "wandb" else tracker)).rglob("*"))
+    settings = {
+        "WANDB_MODE": "offline",
+        "TRACKIO_DIR": "trackio",
+        "TENSORBOARD_LOGGING_DIR": "tensorboard",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    package = pytest.importorskip(tracker, reason=f"{tracker} is an optional tracker; pip install 'slt_hf[tracking]'")
+    options = {"text_config": TINY_T5, "report_to": tracker, "logging_steps": 1, "eval_strategy": "no"}
+    run("train_translation.py", repository, corpus, tmp_path / "run", **options)
+    if tracker == "wandb":
+        package.finish()  # else it writes when the process ends
+    assert sum(path.stat().st_size for path in tmp_path.glob(written)) > 1000  # W&B's file is compressed, so: its size
+
+
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+@pytest.mark.slow
+def test_a_quantised_text_model_trains_through_adapters_and_leaves_a_plain_checkpoint(
+    bits: str, repository: Path, corpus: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="few bits need bitsandbytes; pip install 'slt_hf[quantization]'")
+    from safetensors.numpy import load_file
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    sizes = {"d_model": 128, "d_kv": 64, "num_heads": 2, "d_ff": 128, "num_layers": 1}  # its blocks hold 64 weights
+    text = T5ForConditionalGeneration(T5Config(vocab_size=7, decoder_start_token_id=0, **sizes))
+    text.save_pretrained(tmp_path / "text")
+    options = {"text_model": str(tmp_path / "text"), "quantization": bits, "lora_r": 4, "learning_rate": 0.01}
+    folder = run("train_translation.py", repository, corpus, tmp_path / "run", max_steps=4, **options)
+    assert SignTranslator.from_pretrained(folder)(str(corpus / "0.pose")).text is not None
+    saved = load_file(folder / "model.safetensors")
+    assert {str(weight.dtype) for weight in saved.values()} == {"float32"}
+    name = "text_model.encoder.block.0.layer.0.SelfAttention.q.weight"
+    difference = np.abs(saved[name] - text.state_dict()[name.removeprefix("text_model.")].numpy())
+    assert 0 < difference.mean() < 0.1, "adapters are merged into what quantisation left of the weights"

@@ -290,7 +290,15 @@ def default_lora_targets(text_model: PreTrainedModel) -> list[str] | str:
 
 
 def merge_lora(adapted: Any, output_dir: str | Path) -> None:
-    """Save the adapters alone in `adapter/`, then merge them into the text model; nothing without adapters."""
-    if adapted is not None:
-        adapted.save_pretrained(str(Path(output_dir) / "adapter"))
-        adapted.merge_and_unload()
+    """Save the adapters alone in `adapter/`, then merge them into the text model; nothing without adapters.
+
+    Weights in few bits are written out in float32: the finished folder is a checkpoint like any other, which loads
+    without bitsandbytes, and holds what quantisation left of them.
+    """
+    if adapted is None:
+        return
+    adapted.save_pretrained(str(Path(output_dir) / "adapter"))
+    text_model = adapted.merge_and_unload()
+    if hasattr(text_model, "hf_quantizer"):  # set where weights were loaded in few bits, absent elsewhere
+        text_model.dequantize()
+        text_model.float()
