@@ -84,7 +84,8 @@ class PartwiseSTGCN(nn.Module):
 
     def forward(self, poses: torch.Tensor) -> torch.Tensor:
         """(B, T, 69, 3) -> (B, T, width)"""
-        pooled, body = [], None
+        pooled: list[torch.Tensor] = []
+        body = poses  # replaced by the first part, which is the body
         for name, part in zip(self.POINTS, poses.split(list(self.POINTS.values()), dim=2), strict=True):
             module = self.SHARED.get(name, name)
             hidden = self.spatial[module](self.embed[module](part).permute(0, 3, 1, 2))
