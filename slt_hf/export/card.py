@@ -21,12 +21,18 @@ from {module} import {call}
 `pip install "slt_hf[onnx]"` is enough: neither torch nor transformers is needed."""
 
 
-def write_export_card(source: Path, folder: Path, checks: Sequence[Check], scores: dict[str, Any] | None) -> None:
-    """Write `README.md`; a checkpoint without `card.yaml` gives an export without a card, which cannot be pushed."""
+def write_export_card(
+    source: Path, folder: Path, checks: Sequence[Check], scores: dict[str, Any] | None, measured_on: tuple[str, str]
+) -> None:
+    """Write `README.md`; a checkpoint without `card.yaml` gives an export without a card, which cannot be pushed.
+
+    Args:
+        measured_on: data and split of the scores.
+    """
     if not (folder / "card.yaml").is_file():
         return
     facts = read_facts(folder)
-    facts["metrics"] = metrics_of(scores)  # the checkpoint's own were measured with PyTorch
+    facts["metrics"] = metrics_of(scores, *measured_on)  # the checkpoint's own were measured with PyTorch
     (folder / "card.yaml").write_text(yaml.safe_dump(facts, allow_unicode=True, sort_keys=False), encoding="utf-8")
     (folder / "README.md").write_text(render(source, folder, facts, checks, scores), encoding="utf-8")
 
@@ -69,10 +75,10 @@ def use(architecture: str) -> str:
     return USE.format(module="slt_hf", call=name, example=example)
 
 
-def metrics_of(scores: dict[str, Any] | None) -> list[dict[str, Any]]:
+def metrics_of(scores: dict[str, Any] | None, data: str, split: str) -> list[dict[str, Any]]:
     if scores is None:
         return []
-    settings = {"dataset": "evaluated with the exported graphs", "split": f"n={scores['items']['references']}"}
+    settings = {"dataset": data, "split": f"{split}, n={scores['items']['references']}"}
     return [
         {"name": name, "value": round(float(entry["score"]), 4), "signature": entry.get("signature", "")} | settings
         for name, entry in scores["scores"].items()

@@ -113,7 +113,8 @@ def write_export(source: Path, folder: Path, settings: ExportSettings) -> None:
         checks.append(check_int8(before, scores))
         refuse_failures(checks)
     write_report(folder, checks, scores)
-    write_export_card(source, folder, checks, scores)
+    data = Path(settings.data or "none").name if Path(settings.data or "none").exists() else str(settings.data)
+    write_export_card(source, folder, checks, scores, (data, settings.split))
 
 
 def load_source(source: Path) -> tuple[Any, Any]:

@@ -69,6 +69,8 @@ def open_session(export: ExportFolder, graph: str, device: str | None = None) ->
         providers[0] = (provider, given | provider_options(export.path, graph))
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = QUIET
+    if name == "directml":  # which cannot plan memory for sizes that change
+        settings.enable_mem_pattern = False
     if THREADS in os.environ:  # as PyTorch takes it; ONNX Runtime itself would take every processor
         settings.intra_op_num_threads = int(os.environ[THREADS])
     files = export.weight_files()
