@@ -1,0 +1,44 @@
+"""`slt-hf serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="name=FOLDER_OR_REPO, or either alone; else bundled.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of REST and WebSocket.")] = 8000,
+    key_file: Annotated[Path | None, typer.Option(help="File of key hashes, one a line.")] = None,
+    open_to_all: Annotated[bool, typer.Option("--open", help="Ask for no key.")] = False,
+    device: Annotated[str | None, typer.Option(help="cuda, mps, cpu; the best one there is if left out.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="TLS certificate chain.")] = None,
+    private_key: Annotated[Path | None, typer.Option(help="TLS private key.")] = None,
+    new_key: Annotated[bool, typer.Option("--new-key", help="Make a key, print it and its hash, and end.")] = False,
+) -> None:
+    """Serve checkpoints: REST, Open Inference Protocol, live streams."""
+    from slt_hf.serving.keys import new_key as make_key
+
+    if new_key:
+        key, hashed = make_key()
+        print(f"key (for the client): {key}\nhash (for --key-file): {hashed}")
+        return
+    from slt_hf.serving.server import run
+    from slt_hf.serving.settings import ServerSettings
+
+    hashes = tuple(key_file.read_text(encoding="utf-8").split()) if key_file else ()
+    settings = ServerSettings(host=host, port=port, api_key_hashes=hashes, open_to_all=open_to_all)
+    run(named(models or []), settings, device, certificate, private_key)
+
+
+def named(models: list[str]) -> dict[str, str | None]:
+    """name=source, or a source whose last part is its name; the bundled checkpoint without any."""
+    if not models:
+        return {"bundled": None}
+    pairs = [model.partition("=")[::2] if "=" in model else (Path(model).name, model) for model in models]
+    return dict(pairs)

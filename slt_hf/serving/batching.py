@@ -1,0 +1,76 @@
+"""Requests of many callers computed together, in a queue that has an end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from slt_hf.serving.errors import OverloadedError
+
+Compute = Callable[[Sequence[Any]], Sequence[Any]]  # as many results as clips; an exception in a place is its result
+
+
+class Batcher:
+    """Collects items for up to `wait_ms`, computes at most `size` of them in one call, in one thread of its own.
+
+    The model is not thread-safe and the machine has few cores: one call at a time is also the fastest.
+    """
+
+    def __init__(self, compute: Compute, size: int, wait_ms: float, queue_size: int):
+        self.compute, self.size, self.wait_s = compute, size, wait_ms / 1000
+        self.queue: asyncio.Queue[tuple[Any, asyncio.Future[Any]]] = asyncio.Queue(queue_size)
+        self.thread = ThreadPoolExecutor(1)
+        self.worker: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self.worker = asyncio.create_task(self._work())
+
+    async def stop(self) -> None:
+        """Finish what waits; nothing new should come any more."""
+        await self.queue.join()
+        if self.worker is not None:
+            self.worker.cancel()
+        self.thread.shutdown()
+
+    async def submit(self, item: Any) -> Any:
+        """The result of one item.
+
+        Raises:
+            OverloadedError: if the queue is full.
+        """
+        result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        try:
+            self.queue.put_nowait((item, result))
+        except asyncio.QueueFull:
+            raise OverloadedError(
+                f"expected room among {self.queue.maxsize} waiting clips, found none; try again in a moment"
+            ) from None
+        return await result
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            batch = [await self.queue.get()]
+            deadline = loop.time() + self.wait_s
+            while len(batch) < self.size and (left := deadline - loop.time()) > 0:
+                try:
+                    batch.append(await asyncio.wait_for(self.queue.get(), left))
+                except TimeoutError:
+                    break
+            await self._run(batch)
+
+    async def _run(self, batch: list[tuple[Any, asyncio.Future[Any]]]) -> None:
+        items = [item for item, _ in batch]
+        try:
+            results = await asyncio.get_running_loop().run_in_executor(self.thread, self.compute, items)
+        except Exception as error:  # noqa: BLE001  whatever it was, every caller is told, and the next batch is served
+            results = [error] * len(batch)
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():  # its caller may have gone
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+            self.queue.task_done()

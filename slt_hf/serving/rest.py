@@ -1,0 +1,122 @@
+"""REST: `/translate` for files, the Open Inference Protocol V2 for tensors, health and metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from slt_hf import __version__
+from slt_hf.errors import SignDataError
+from slt_hf.pipeline import Translation
+from slt_hf.serving.errors import OverloadedError, UnknownModelError
+from slt_hf.serving.inference_protocol import infer_answer, infer_clip, metadata
+from slt_hf.serving.keys import Guard
+from slt_hf.serving.metrics import ServiceMetrics
+from slt_hf.serving.service import SignService, clip_of
+from slt_hf.serving.sockets import Sockets
+
+
+def build_app(service: SignService) -> Any:
+    """The ASGI application: FastAPI behind the guard."""
+    metrics = ServiceMetrics()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        await service.stop()
+
+    app = FastAPI(title="slt_hf", version=__version__, lifespan=lifespan, max_body_size=service.settings.max_body_bytes)
+    add_health(app)
+    add_translate(app, service, metrics)
+    add_inference_protocol(app, service, metrics)
+    sockets = Sockets(service, metrics)
+
+    @app.websocket("/stream")
+    async def stream(socket: WebSocket, model: str | None = None, layout: str = "holistic_543") -> None:
+        """Live translation; see `sockets.py` for the messages."""
+        await sockets.serve(socket, model, layout)
+
+    @app.get("/metrics")
+    def show_metrics() -> Response:
+        """Prometheus' text format."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.exception_handler(SignDataError)
+    async def refused(request: Request, error: SignDataError) -> JSONResponse:
+        status = status_of(error)
+        metrics.errors.labels("rest", str(status)).inc()
+        return JSONResponse({"error": " ".join(str(error).split())}, status)
+
+    return Guard(app, service.settings)
+
+
+def status_of(error: SignDataError) -> int:
+    if isinstance(error, OverloadedError):
+        return 429
+    return 404 if isinstance(error, UnknownModelError) else 422
+
+
+def add_health(app: FastAPI) -> None:
+    @app.get("/health/live")
+    @app.get("/v2/health/live")
+    def live() -> dict[str, bool]:
+        """The process answers."""
+        return {"live": True}
+
+    @app.get("/health/ready")
+    @app.get("/v2/health/ready")
+    def ready() -> dict[str, bool]:
+        """Models are loaded: the server listens only when they are."""
+        return {"ready": True}
+
+
+def add_translate(app: FastAPI, service: SignService, metrics: ServiceMetrics) -> None:
+    @app.get("/models")
+    def models() -> list[dict[str, Any]]:
+        """What is served."""
+        return [{"name": name, "translates": each.translates} for name, each in service.served.items()]
+
+    @app.post("/translate")
+    async def translate(request: Request, model: str | None = None) -> dict[str, Any]:
+        """The body is a `.pose` file; the answer what it says or, from a classifier, the likeliest signs."""
+        started = time.perf_counter()
+        found = await service.read(clip_of(await request.body()), model)
+        metrics.seconds.labels("rest", service.find(model).name).observe(time.perf_counter() - started)
+        if isinstance(found, Translation):
+            said: dict[str, Any] = {"translation": found.text}
+        else:
+            said = {"labels": [{"label": label, "probability": score} for label, score in found.labels]}
+            said["known"] = found.known
+        return said | {"confidence": found.confidence, "milliseconds": found.milliseconds}
+
+
+def add_inference_protocol(app: FastAPI, service: SignService, metrics: ServiceMetrics) -> None:
+    """github.com/kserve/open-inference-protocol, with JSON tensors."""
+
+    @app.get("/v2")
+    def server() -> dict[str, Any]:
+        return {"name": "slt_hf", "version": __version__, "extensions": []}
+
+    @app.get("/v2/models/{name}")
+    def describe(name: str) -> dict[str, Any]:
+        return metadata(service.find(name))
+
+    @app.get("/v2/models/{name}/ready")
+    def model_ready(name: str) -> dict[str, Any]:
+        return {"name": service.find(name).name, "ready": True}
+
+    @app.post("/v2/models/{name}/infer")
+    async def infer(name: str, request: Request) -> dict[str, Any]:
+        started = time.perf_counter()
+        served = service.find(name)
+        asked, clips = infer_clip(await request.body(), served)  # whatever its content type says
+        found = [await service.read(clip, name) for clip in clips]
+        metrics.seconds.labels("v2", name).observe(time.perf_counter() - started)
+        return infer_answer(asked, served, found)

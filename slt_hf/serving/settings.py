@@ -1,0 +1,55 @@
+"""How a service runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slt_hf.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Guarded by default: every route but health asks for a key, and everything has a bound."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 is for containers"""
+    port: int = 8000
+    """REST and WebSocket"""
+    api_key_hashes: tuple[str, ...] = ()
+    """SHA-256 of the keys that are let in (`slt-hf serve --new-key` makes one); none lets nobody in"""
+    open_to_all: bool = False
+    """Ask for no key: for a laptop, or behind a gateway that asks"""
+    allowed_origins: tuple[str, ...] = ()
+    """Pages, besides the server's own, whose scripts may open a stream; browsers name theirs in `Origin`"""
+    max_body_bytes: int = 8 * 1024 * 1024
+    """Of a request; a minute of 543 landmarks is 12 MB as a `.pose` file, 7 seconds are 2"""
+    max_clip_seconds: float = 60.0
+    """Longer clips are refused before the model sees them"""
+    batch_size: int = 8
+    """Clips computed together"""
+    batch_wait_ms: float = 5.0
+    """How long the first clip of a batch waits for others"""
+    queue_size: int = 64
+    """Clips that may wait; the next is refused with 429"""
+    requests_per_minute: int = 600
+    """For each key, streams counted once"""
+    streams_per_key: int = 30
+    """Open at once"""
+    max_message_bytes: int = 64 * 1024
+    """Of one frame of a stream; 543 points of three float16 and their presence are 4 kB"""
+    max_frames_per_second: float = 120.0
+    """Of a stream, on its own clock; frames that come faster are dropped and counted"""
+    idle_seconds: float = 60.0
+    """A stream that sends nothing for so long is closed"""
+    lifetime_seconds: float = 3600.0
+    """A stream that lasts longer is closed"""
+
+    def __post_init__(self) -> None:
+        if not self.open_to_all and not self.api_key_hashes:
+            raise RecipeError(
+                "expected at least one API key, found none: nobody could be served; make one with `slt-hf serve "
+                "--new-key`, or say that the service is open to all"
+            )
+        for name in ("max_body_bytes", "batch_size", "queue_size", "requests_per_minute", "max_message_bytes"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"{name}: expected at least 1, found {getattr(self, name)}; give a positive bound")

@@ -1,0 +1,169 @@
+"""WebSocket `/stream`: binary frames in, what is being signed out.
+
+A message is little-endian: float64 milliseconds, uint32 sequence number, then for each landmark of the layout three
+float16 (x, y, z) and after all of them one byte each, 0 where the landmark was not detected. Answers are JSON:
+`{"seq", "committed", "tentative", "final", "start_ms", "end_ms", "confidence", "frame", "dropped"}`, `frame` being the
+number of the last frame that was read. The text message "finish" ends the utterance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from fastapi import WebSocket
+from starlette.websockets import WebSocketDisconnect
+
+from slt_hf.errors import ClipError, SignDataError
+from slt_hf.processing.landmarks import get_layout
+from slt_hf.serving.keys import SUBPROTOCOL
+from slt_hf.serving.metrics import ServiceMetrics
+from slt_hf.serving.service import SignService
+from slt_hf.streaming import StreamEvent, StreamingTranslator
+
+HEADER = struct.Struct("<dI")
+TRY_LATER, POLICY, GOING_AWAY = 1013, 1008, 1001  # close codes
+WAITING = 64  # frames that may wait: two seconds; then the oldest are dropped
+
+
+def read_frame(message: bytes, num_points: int) -> tuple[float, int, np.ndarray, np.ndarray]:
+    """Time (ms), number, points (V, 3), confidence (V,).
+
+    Raises:
+        ClipError: if the message has another length.
+    """
+    expected = HEADER.size + num_points * 7
+    if len(message) != expected:
+        raise ClipError(f"expected {expected} bytes for {num_points} points, found {len(message)}; name the layout")
+    time_ms, number = HEADER.unpack_from(message)
+    points = np.frombuffer(message, "<f2", num_points * 3, HEADER.size).reshape(num_points, 3).astype(np.float32)
+    seen = np.frombuffer(message, np.uint8, num_points, HEADER.size + num_points * 6) > 0
+    return time_ms, number, points, seen.astype(np.float32)
+
+
+class Sockets:
+    """Streams of all callers; each has its own state, and the model is computed in the queue's one thread."""
+
+    def __init__(self, service: SignService, metrics: ServiceMetrics):
+        self.service, self.metrics = service, metrics
+        self.open: Counter[str] = Counter()
+
+    async def serve(self, socket: WebSocket, model: str | None, layout: str) -> None:
+        caller, limit = str(socket.scope["caller"]), self.service.settings.streams_per_key
+        offered = [each for each in socket.scope.get("subprotocols", ()) if each.startswith(SUBPROTOCOL)]
+        await socket.accept(offered[0] if offered else None)
+        if self.open[caller] >= limit:
+            await socket.close(TRY_LATER, f"{limit} streams are open with this key; close one")
+            return
+        self.open[caller] += 1
+        self.metrics.streams.inc()
+        try:
+            served = self.service.find(model)
+            if not served.translates:
+                raise ClipError(f"model {served.name} reads single signs; send it clips")
+            stream = StreamingTranslator(served.model, layout)
+            await OneSocket(socket, stream, self.service, served.batcher.thread, self.metrics).run()
+        except SignDataError as error:
+            await close(socket, POLICY, " ".join(str(error).split()))
+        except WebSocketDisconnect:
+            pass
+        finally:
+            self.metrics.streams.dec()
+            self.open[caller] -= 1
+
+
+class OneSocket:
+    """Takes frames as they come and reads them as fast as the model can; what is too much is dropped, oldest first."""
+
+    def __init__(
+        self, socket: WebSocket, stream: StreamingTranslator, service: SignService, thread: Any, metrics: ServiceMetrics
+    ):
+        self.socket, self.stream, self.settings, self.thread = socket, stream, service.settings, thread
+        self.metrics = metrics
+        self.num_points = get_layout(stream.layout).num_points
+        self.waiting: list[Any] = []
+        self.news = asyncio.Event()
+        self.closed = False
+        self.dropped = 0
+        self.last_ms = float("-inf")
+        self.frame = -1
+
+    async def run(self) -> None:
+        reader = asyncio.create_task(self._take())
+        try:
+            while not (self.closed and not self.waiting):
+                await self.news.wait()
+                self.news.clear()
+                batch, self.waiting = self.waiting, []
+                for event in await asyncio.get_running_loop().run_in_executor(self.thread, self._compute, batch):
+                    await self.socket.send_json(self._told(event))
+            reader.result()  # raises what the reader met
+        finally:
+            reader.cancel()
+
+    async def _take(self) -> None:
+        started = time.monotonic()
+        try:
+            while True:
+                left = started + self.settings.lifetime_seconds - time.monotonic()
+                message = await asyncio.wait_for(self.socket.receive(), max(0.0, min(left, self.settings.idle_seconds)))
+                if message["type"] == "websocket.disconnect":
+                    raise WebSocketDisconnect(message.get("code", 1000))
+                self._keep(message)
+                self.news.set()
+        except TimeoutError:
+            raise ClipError("nothing came for too long, or the stream lasted too long; open another") from None
+        finally:
+            self.closed = True
+            self.news.set()
+
+    def _keep(self, message: Mapping[str, Any]) -> None:
+        if message.get("text") is not None:
+            if message["text"] != "finish":
+                raise ClipError(
+                    f"expected frames or the text 'finish', found {message['text'][:20]!r}; send one of these"
+                )
+            self.waiting.append(None)
+            return
+        data = message["bytes"]
+        if len(data) > self.settings.max_message_bytes:
+            raise ClipError(f"expected at most {self.settings.max_message_bytes} bytes, found {len(data)}; send less")
+        frame = read_frame(data, self.num_points)
+        if frame[0] - self.last_ms < 1000 / self.settings.max_frames_per_second:
+            self._drop(1)
+            return
+        self.last_ms = frame[0]
+        self.waiting.append(frame)
+        if len(self.waiting) > WAITING:
+            self._drop(len(self.waiting) - WAITING)
+            del self.waiting[:-WAITING]
+
+    def _drop(self, count: int) -> None:
+        self.dropped += count
+        self.metrics.dropped.inc(count)
+
+    def _compute(self, batch: list[Any]) -> list[StreamEvent]:
+        events: list[StreamEvent] = []
+        for frame in batch:
+            if frame is None:
+                events += self.stream.finish()
+                continue
+            time_ms, self.frame, points, confidence = frame
+            events += self.stream.push(points, time_ms, confidence)
+        return events
+
+    def _told(self, event: StreamEvent) -> dict[str, Any]:
+        return {**vars(event), "frame": self.frame, "dropped": self.dropped}
+
+
+async def close(socket: WebSocket, code: int, reason: str) -> None:
+    """Close with a reason; a socket that is closed already stays so."""
+    try:
+        await socket.close(code, reason[:120])
+    except RuntimeError:
+        return
