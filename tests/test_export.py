@@ -37,7 +37,7 @@ for options in ({}, {"num_beams": 4}, {"max_new_tokens": 3}):
 
 
 def tiny_translator(folder: Path) -> Path:
-    """Of what is traced quickest: a perceptron for each part, a short window."""
+    """Of what is traced quickest: two parts, a perceptron for each, a short window."""
     import torch
     from transformers import T5Config
 
@@ -48,7 +48,10 @@ def tiny_translator(folder: Path) -> Path:
         vocab_size=3 + len(WORDS), d_model=32, d_kv=8, num_heads=2, d_ff=32, num_layers=1, num_decoder_layers=1,
         decoder_start_token_id=0, initializer_factor=3.0,
     )  # fmt: skip
-    encoder = PoseEncoderConfig(**SIZES, frame_encoder="shape", shape_hidden_size=16, attention_window=8)
+    encoder = PoseEncoderConfig(
+        **SIZES, frame_encoder="shape", shape_hidden_size=16, attention_window=8, edges=[],
+        parts={"hand": list(range(32, 53)), "body": list(range(11))},
+    )  # fmt: skip
     config = SignToTextConfig(encoder_config=encoder.to_dict(), text_config=text.to_dict(), text_encoder="skip")
     return save(SignToTextForConditionalGeneration(config), folder)
 
