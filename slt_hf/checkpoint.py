@@ -173,11 +173,17 @@ def load_processor(folder: Path) -> Any:
         from slt_hf.export.processor import ExportProcessor
 
         return ExportProcessor(folder)
-    alone = "feature_extractor_type" in read_processor(folder)
-    from slt_hf.processing import PoseFeatureExtractor, PoseProcessor
+    settings = read_processor(folder)
+    alone = "feature_extractor_type" in settings
+    kind = (settings if alone else settings.get("feature_extractor", {})).get("feature_extractor_type")
+    from slt_hf.processing import PoseFeatureExtractor, PoseProcessor, SignVideoProcessor, VideoFeatureExtractor
 
+    if kind == "VideoFeatureExtractor":
+        cls: Any = VideoFeatureExtractor if alone else SignVideoProcessor
+    else:
+        cls = PoseFeatureExtractor if alone else PoseProcessor
     try:
-        return (PoseFeatureExtractor if alone else PoseProcessor).from_pretrained(folder, local_files_only=True)
+        return cls.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{folder}: loading the processor failed: {reason}; save it again") from error

@@ -90,6 +90,7 @@ class Preparer:
 
     def __init__(self, processor: Any):
         self.processor = processor
+        self.reads_video = reads_video(processor)
 
     def __call__(
         self, clips: Any, batch_size: int, languages: Mapping[str, str | None] | None = None, **how: Any
@@ -97,7 +98,8 @@ class Preparer:
         """Batches in the order of the clips.
 
         Args:
-            clips: one clip or a list: path, bytes, PoseClip, pose-format Pose, or array with `layout=` and `fps=`.
+            clips: one clip or a list: path, bytes, PoseClip, pose-format Pose, or array with `layout=` and `fps=`; for
+                a checkpoint that reads frames path, bytes, picture, or array (T, H, W, 3).
             languages: `language` and `sign_language` for the processor, of all clips.
             how: layout, fps, start_ms, end_ms.
         """
@@ -109,14 +111,23 @@ class Preparer:
         started = time.perf_counter()
         read = [self._read(clip, **how) for clip in clips]
         read_at = time.perf_counter()
-        inputs = self.processor(poses=read, return_tensors="pt", **languages)
+        inputs = self.processor(read, return_tensors="pt", **languages)
         timings = {"read": 1000 * (read_at - started), "process": 1000 * (time.perf_counter() - read_at)}
         return Prepared(dict(inputs), {name: value / len(clips) for name, value in timings.items()}, len(clips))
 
-    def _read(self, clip: Any, **how: Any) -> Any:
+    def _read(self, clip: Any, layout: str | None = None, **how: Any) -> Any:
+        if self.reads_video:
+            from slt_hf.processing.video_clip import to_video_clip
+
+            return to_video_clip(clip, **how)
         from slt_hf.clips import load_clip
 
-        return load_clip(clip, **how)
+        return load_clip(clip, layout=layout, **how)
+
+
+def reads_video(processor: Any) -> bool:
+    """Whether a checkpoint sees frames rather than poses."""
+    return processor.model_input_names[0] == "pixel_values"
 
 
 class SignTranslator:
@@ -133,6 +144,7 @@ class SignTranslator:
     def __init__(self, processor: Any, engine: TextEngine):
         self.processor = processor
         self.engine = engine
+        self.reads_video = reads_video(processor)
 
     @classmethod
     def from_pretrained(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from test_video import make_video
+from tiny_checkpoints import WORDS, tiny_tokenizer
 
 torch = pytest.importorskip("torch")
 
@@ -130,6 +133,29 @@ def test_videomae_joins_a_text_model_and_reads_clips_of_any_length(tmp_path: Pat
     with torch.no_grad():
         alone = model(pixel_values=inputs["pixel_values"][1:, :5], labels=labels[1:]).logits
         torch.testing.assert_close(model(**inputs, labels=labels).logits[1:], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_the_translator_reads_videos_and_pictures_where_the_checkpoint_sees_frames(tmp_path: Path):
+    from slt_hf import SignTranslator
+    from slt_hf.processing import SignVideoProcessor, VideoFeatureExtractor
+
+    torch.manual_seed(0)
+    fields = {"model_type": "slt_video_encoder", "backbone_config": BACKBONE.to_dict()}
+    text = T5Config(**{**T5.to_dict(), "vocab_size": 3 + len(WORDS), "initializer_factor": 3.0})
+    SignToTextForConditionalGeneration(SignToTextConfig(encoder_config=fields, text_config=text)).save_pretrained(
+        tmp_path
+    )
+    SignVideoProcessor(
+        VideoFeatureExtractor(image_size=16, num_frames=None, fps=12.5), tiny_tokenizer()
+    ).save_pretrained(tmp_path)
+    video = make_video(tmp_path / "clip.mp4")
+    translator = SignTranslator.from_pretrained(tmp_path, device="cpu")
+    inputs = translator.processor(videos=str(video), return_tensors="pt")
+    tokens = translator.engine.model.generate(**inputs, max_new_tokens=8)  # type: ignore[attr-defined]
+    expected = translator.processor.batch_decode(tokens, skip_special_tokens=True)[0].strip()
+    assert inputs["pixel_values"].shape == (1, 25, 3, 16, 16)
+    assert translator(video, max_new_tokens=8).text == translator(video.read_bytes(), max_new_tokens=8).text == expected
+    assert translator(np.zeros((20, 30, 3), np.uint8)).text  # a still picture is a clip of one frame
 
 
 def test_config_alone_builds_the_same_model():

@@ -29,9 +29,12 @@ def translate(
 
     translator = SignTranslator.from_pretrained(model, revision=revision, device=device)
     for path in clips:
-        with frame_progress(path, shown=sys.stderr.isatty()) as progress:
-            clip = load_clip(path, layout, fps, start_ms, end_ms, sample_id=sample_id, progress=progress)
-        found = translator(clip, num_beams=num_beams)
+        if translator.reads_video:
+            found = translator(path, start_ms=start_ms, end_ms=end_ms, num_beams=num_beams)
+        else:
+            with frame_progress(path, shown=sys.stderr.isatty()) as progress:
+                clip = load_clip(path, layout, fps, start_ms, end_ms, sample_id=sample_id, progress=progress)
+            found = translator(clip, num_beams=num_beams)
         if json:
             print_json(
                 clip=str(path),

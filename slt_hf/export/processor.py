@@ -22,6 +22,8 @@ class ExportProcessor:
     Same results as `PoseProcessor`; the export's gate compares the two.
     """
 
+    model_input_names = ("pose_values", "attention_mask")
+
     def __init__(self, folder: Path):
         values = read_processor(folder)
         poses = values.get("feature_extractor", values)
