@@ -377,6 +377,13 @@ def test_batch_mates_do_not_change_an_exported_translation(exported: Path, clips
         assert alone.text == found.text and alone.confidence == pytest.approx(found.confidence, abs=1e-4)
 
 
+def test_a_live_stream_takes_an_export(exported: Path):
+    from slt_hf.streaming import StreamingTranslator
+
+    stream = StreamingTranslator(SignTranslator.from_pretrained(exported))
+    assert stream.fps == 25.0 and stream.live is None  # it is read when the hands go down
+
+
 def test_the_processor_without_transformers_makes_the_same_arrays(source: Path, exported: Path, clips: list[Path]):
     import slt_hf.modeling  # noqa: F401  registers the classes that the source names
 

@@ -33,6 +33,11 @@ class ExportProcessor:
         self.language_codes: dict[str, str] = values.get("language_codes") or {}
         self.tokenizer = ExportTokenizer(folder) if (folder / FILE).is_file() else None
 
+    @property
+    def feature_extractor(self) -> ExportProcessor:
+        """What reads poses, with its `settings`: itself."""
+        return self
+
     def __call__(
         self,
         poses: Any,
