@@ -1,4 +1,4 @@
-"""The files for `accelerate launch --config_file` say only what accelerate reads, and the model can be cut as they say."""
+"""The files for `accelerate launch --config_file` say only what accelerate reads, and how the model can be cut."""
 
 from __future__ import annotations
 
