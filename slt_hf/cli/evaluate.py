@@ -54,6 +54,7 @@ def evaluate(
 ) -> None:
     """Score outputs against references, or a checkpoint on a split.
 
+    \b
     slt-hf evaluate outputs.txt references.txt --html report.html
     slt-hf evaluate --checkpoint FOLDER --data manifest.csv --split test --robustness
     """
