@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from hub_server import HubServer
 
 import slt_hf
 from slt_hf.demonstration import sign_unseen
+from slt_hf.hub import push_folder
 from slt_hf.processing.pose_files import write_pose
 
 
@@ -23,10 +24,11 @@ def snippets(text: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
-def test_python_snippets_run(readme: str, hub_server, tmp_path: Path):
+def test_python_snippets_run(readme: str, hub_server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """In order, in one process; `hello.pose` is in the folder, and the bundled checkpoint on a Hub as org/name."""
     checkpoint = Path(shutil.copytree(slt_hf.bundled_checkpoint(), tmp_path / "checkpoint"))
-    hub_server.run([sys.executable, "-m", "slt_hf.cli.main", "push", str(checkpoint), "org/name"])
+    hub_server.stand_in(monkeypatch)
+    push_folder(checkpoint, "org/name")
     reference, clip, _ = sign_unseen(seed=2)
     write_pose(clip, tmp_path / "hello.pose")
     code = "\n".join(snippets(readme))
