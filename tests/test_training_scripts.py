@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,29 @@ def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(
             run("train_translation.py", repository, corpus, tmp_path / f"at{point}", resume=True, **options)
         )
         assert resumed == pytest.approx(undisturbed, abs=1e-6), f"crashed at step {point}"
+
+
+@pytest.mark.slow
+def test_a_run_killed_by_the_system_goes_on_as_if_undisturbed(repository: Path, corpus: Path, tmp_path: Path) -> None:
+    """kill -9 of a real process, a moment after its first checkpoint: in the middle of a step or of saving."""
+    options = {
+        "text_config": {**TINY_T5, "dropout_rate": 0.2}, "max_steps": 30, "per_device_train_batch_size": 3,
+        "logging_steps": 1, "save_strategy": "steps", "save_steps": 2, "eval_strategy": "no",
+    }  # fmt: skip
+    undisturbed = losses(run("train_translation.py", repository, corpus, tmp_path / "whole", **options))
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    recipe = (tmp_path / "whole" / "recipe.yaml").read_text().replace(str(tmp_path / "whole"), str(killed))
+    (killed / "recipe.yaml").write_text(recipe)
+    script = str(repository / "scripts" / "train_translation.py")
+    process = subprocess.Popen([sys.executable, script, str(killed / "recipe.yaml")], cwd=repository)
+    while process.poll() is None and not (killed / "checkpoint-2" / "trainer_state.json").exists():
+        time.sleep(0.01)
+    time.sleep(np.random.default_rng().uniform(0, 0.3))
+    process.kill()
+    assert process.wait() != 0 and not (killed / "model.safetensors").exists(), "it was still at work"
+    resumed = losses(run("train_translation.py", repository, corpus, killed, resume=True, **options))
+    assert resumed == pytest.approx(undisturbed, abs=1e-6)
 
 
 def test_a_checkpoint_cut_off_while_saving_is_passed_over(tmp_path: Path) -> None:
