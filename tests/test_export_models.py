@@ -51,7 +51,7 @@ TEXT_MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "mbart": ("mbart", BART, {"forced_bos_token_id": 9}),
     "m2m100": ("m2m_100", BART, {"forced_bos_token_id": 9}),
     "nllb": ("m2m_100", BART | {"scale_embedding": True}, {"forced_bos_token_id": 9}),
-    "pegasus": ("pegasus", BART, {"length_penalty": 0.8}),
+    "pegasus": ("pegasus", BART, {"num_beams": 2, "length_penalty": 0.8}),
 }
 
 
