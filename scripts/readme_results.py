@@ -51,6 +51,23 @@ def learning_rows(report: dict[str, Any]) -> Iterator[Row]:
         yield f"learning, {result['encoder']} encoder", told, report["command"]
 
 
+def stages_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Contrastive then translation, against translation alone, in equal steps."""
+    for result in report["results"]:
+        paired = result["contrastive_steps"]
+        what = f"{paired} steps contrastive, then translation" if paired else "translation alone"
+        told = f"exact match {result['exact_match']:.0f} %, BLEU {result['bleu']:.1f}"
+        yield f"{report['steps']} steps on a synthetic corpus: {what}", told, report["command"]
+
+
+def speed_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """The default encoder beside the part-wise ST-GCN."""
+    ratio = report["forward_ratio_at_batch_4_frames_256"]
+    growth = report["time_per_frame_at_4096_over_256"]
+    told = f"{ratio:.0f} times the frames a second; time a frame at T=4096 is {growth:.2f} of T=256"
+    yield "pose encoder beside a part-wise ST-GCN, forward, B=4, T=256", told, report["command"]
+
+
 def bundled_rows(card: dict[str, Any]) -> Iterator[Row]:
     """Scores in the bundled checkpoint's card."""
     found: dict[str, list[str]] = {}
@@ -65,6 +82,8 @@ SOURCES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
     "slt_hf/checkpoints/demo/card.yaml": bundled_rows,
     "results/real.json": real_rows,
     "results/learning.json": learning_rows,
+    "results/two_stages.json": stages_rows,
+    "results/encoder_speed.json": speed_rows,
 }
 
 
