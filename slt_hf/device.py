@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
 
 def available_devices() -> list[str]:
-    """Devices that torch can use here, best first; "cpu" is always the last."""
+    """Devices that torch can use here, best first; "cpu" is always the last. AMD's (ROCm) are called cuda, too."""
     import torch
 
     cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    intel = [f"xpu:{index}" for index in range(torch.xpu.device_count())] if torch.xpu.is_available() else []
     metal = ["mps"] if torch.backends.mps.is_available() else []
-    return [*cuda, *metal, "cpu"]
+    return [*cuda, *intel, *metal, "cpu"]
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
