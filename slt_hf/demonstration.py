@@ -68,7 +68,8 @@ def sign_unseen(text: str | None = None, seed: int | None = None, noisy: bool = 
     signer = Signer.random(np.random.default_rng((TEST_SIGNERS, seed)), noisy)
     if text is not None:
         return text, synthesize(text, seed, signer), seed
-    pair = next(pair for pair in sentences("test", seed) if len(pair.glosses) > 1)  # training has signs that stand alone
+    # not a sign that stands alone: training has those
+    pair = next(pair for pair in sentences("test", seed) if len(pair.glosses) > 1)
     return pair.text, synthesize(pair.glosses, seed, signer), seed
 
 

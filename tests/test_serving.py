@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,7 @@ def test_large_bodies_and_long_clips_are_refused(service: SignService, sentence:
 def test_a_full_queue_says_so_and_what_waits_is_computed_together():
     sizes, gate = [], threading.Event()
 
-    def compute(items: list[int]) -> list[int]:
+    def compute(items: Sequence[int]) -> list[int]:
         gate.wait(5)
         sizes.append(len(items))
         return [2 * item for item in items]
