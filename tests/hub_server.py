@@ -118,6 +118,9 @@ class HubServer:
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(Path(self._home.name, "hub")))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(Path(self._home.name, "token")))
         monkeypatch.setattr(hf_api.api, "endpoint", self.url)
+        from transformers.utils import hub  # keeps a client of its own once one was asked for
+
+        monkeypatch.setattr(hub, "_hf_api", None)
 
     def run(self, command: list[str], check: bool = True, **extra: Any) -> subprocess.CompletedProcess[str]:
         """Run a command against this server; `extra` are further environment variables."""
