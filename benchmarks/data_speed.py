@@ -145,7 +145,8 @@ def make_ways(folder: Path, count: int) -> dict[str, Callable[[int], torch.Tenso
 def from_shards(folder: Path, layout: str) -> Callable[[int], torch.Tensor]:
     dataset = ShardDataset(folder / layout, columns=["text"], cache_dir=folder / "cache")
     settings = PoseSettings()
-    return lambda i: torch.from_numpy(prepare_clip(clip_of(dataset[i], settings.layout), settings))
+    num_axes = settings.num_coordinates - 1
+    return lambda i: torch.from_numpy(prepare_clip(clip_of(dataset[i], settings.layout, num_axes), settings))
 
 
 def with_pose_format(path: Path) -> torch.Tensor:

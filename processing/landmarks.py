@@ -203,6 +203,12 @@ def _recipe(source: str, target: str) -> tuple[np.ndarray, np.ndarray, tuple[Rec
     return gather, np.array(absent, dtype=np.intp), tuple(means)
 
 
+@lru_cache(maxsize=256)
+def _columns(source: str, target: str, stored_axes: int, kept: int) -> np.ndarray:
+    """Where each number of `target` lies in a flat frame (V * C) of `source`."""
+    return (_recipe(source, target)[0][:, None] * stored_axes + np.arange(kept)).ravel()
+
+
 def convert(
     points: np.ndarray, confidence: np.ndarray, source: str, target: str, num_axes: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -230,13 +236,15 @@ def convert(
         )
     gather, absent, means = _recipe(source, target)
     num_frames, _, stored_axes = points.shape
-    kept = np.arange(min(stored_axes, num_axes or stored_axes))
+    kept = min(stored_axes, num_axes or stored_axes)
+    if source == target and kept == stored_axes:
+        return points.copy(), confidence.copy()
     # One flat gather over (V * C) columns is several times faster than indexing the middle axis.
-    columns = (gather[:, None] * stored_axes + kept).ravel()
-    new_points = points.reshape(num_frames, -1).take(columns, axis=1).reshape(num_frames, len(gather), len(kept))
-    new_confidence = confidence.take(gather, axis=1)
+    new_points = points.reshape(num_frames, -1)[:, _columns(source, target, stored_axes, kept)]
+    new_points = new_points.reshape(num_frames, len(gather), kept)
+    new_confidence = confidence[:, gather]
     for index, sources in means:
-        new_points[:, index] = points[:, sources, : len(kept)].mean(axis=1)
+        new_points[:, index] = points[:, sources, :kept].mean(axis=1)
         new_confidence[:, index] = confidence[:, sources].min(axis=1)
     new_points[:, absent] = np.nan
     new_confidence[:, absent] = 0
@@ -265,6 +273,32 @@ def select(points: np.ndarray, confidence: np.ndarray, layout: str, name: str) -
     return points[:, places].mean(axis=1), confidence[:, places].min(axis=1)
 
 
+@lru_cache(maxsize=256)
+def _hand_slots(layout: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Indices of the body's wrists and the hands' own, of the left and of the right hand; None without."""
+    schema = get_layout(layout)
+    left, right = (np.array(schema.parts.get(f"{side}_hand", ()), dtype=np.intp) for side in ("left", "right"))
+    names = ("left_wrist", "right_wrist", "left_hand_wrist", "right_hand_wrist")
+    if any(name not in schema.points for name in names) or len(left) != len(right):
+        return None
+    return np.array([schema.points.index(name) for name in names]), left, right
+
+
+def crossed_hands(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Frames (T,) whose hands lie clearly nearer to the other body wrist.
+
+    Args:
+        points: (T, 4, C): left and right body wrist, left and right hand's own.
+        confidence: (T, 4).
+    """
+    x, y = points[..., 0].T, points[..., 1].T  # (4, T)
+    seen = confidence.T > 0
+    # (2, 2, T) from wrist to hand; a hand that is not there has nothing to say
+    distance = np.where(seen[2:], np.hypot(x[2:] - x[:2, None], y[2:] - y[:2, None]), 0)
+    kept, swapped = distance[0, 0] + distance[1, 1], distance[0, 1] + distance[1, 0]
+    return seen[0] & seen[1] & (seen[2] | seen[3]) & (swapped < 0.8 * kept)
+
+
 def assign_hands(points: np.ndarray, confidence: np.ndarray, layout: str) -> tuple[np.ndarray, np.ndarray]:
     """Put each hand into the slot of the body wrist it is nearest to, frame by frame.
 
@@ -280,28 +314,15 @@ def assign_hands(points: np.ndarray, confidence: np.ndarray, layout: str) -> tup
     Returns:
         Points and confidence; the arguments themselves where nothing changes.
     """
-    schema = get_layout(layout)
-    slots = [np.array(schema.parts.get(f"{side}_hand", ()), dtype=np.intp) for side in ("left", "right")]
-    names = ("left_wrist", "right_wrist", "left_hand_wrist", "right_hand_wrist")
-    if any(name not in schema.points for name in names) or len(slots[0]) != len(slots[1]):
+    slots = _hand_slots(layout)
+    if slots is None:
         return points, confidence
-    places = [schema.points.index(name) for name in names]
-    x, y = points[:, places, 0], points[:, places, 1]
-    seen = confidence[:, places] > 0
-
-    def distance(wrist: int, hand: int) -> np.ndarray:  # (T,); a hand that is not there has nothing to say
-        return np.where(seen[:, hand], np.hypot(x[:, hand] - x[:, wrist], y[:, hand] - y[:, wrist]), 0)
-
-    left_wrist, right_wrist, left_hand, right_hand = range(4)
-    kept = distance(left_wrist, left_hand) + distance(right_wrist, right_hand)
-    swapped = distance(left_wrist, right_hand) + distance(right_wrist, left_hand)
-    both_wrists, any_hand = seen[:, left_wrist] & seen[:, right_wrist], seen[:, left_hand] | seen[:, right_hand]
-    swap = both_wrists & any_hand & (swapped < 0.8 * kept)
+    places, left, right = slots
+    swap = crossed_hands(points[:, places], confidence[:, places])
     if not swap.any():
         return points, confidence
     points, confidence = points.copy(), confidence.copy()
     frames = np.flatnonzero(swap)[:, None]
-    left, right = slots
     for array in (points, confidence):
         array[frames, left], array[frames, right] = array[frames, right], array[frames, left]
     return points, confidence

@@ -18,7 +18,15 @@ from .hand_geometry import hand_depth, mirrored, signs_with_left
 from .landmarks import assign_hands, convert, get_layout, shared_landmarks
 from .pose_clip import PoseClip, PoseWarning, check_fps
 from .pose_errors import ClipError, LandmarkError
-from .pose_normalization import NORMALIZATIONS, SignerFrame, detected, mask, normalize_as, signer_frame
+from .pose_normalization import (
+    NORMALIZATIONS,
+    SignerFrame,
+    detected,
+    mask,
+    normalize_as,
+    normalize_at_once,
+    signer_frame,
+)
 from .pose_resampling import fill_gaps, resample
 
 # T frames, V landmarks, C coordinates
@@ -113,14 +121,18 @@ def prepare_clip(clip: PoseClip, settings: PoseSettings, frame: SignerFrame | No
         clip = dataclasses.replace(clip, points=points, confidence=confidence)  # the frame is measured on it
         frame = frame and dataclasses.replace(frame, centre=(-frame.centre[0], frame.centre[1]))
     points, confidence = convert(points, confidence, clip.layout, settings.layout, settings.num_coordinates - 1)
-    points, confidence = points.astype(np.float32, copy=False), np.minimum(confidence, 1, dtype=np.float32)
-    mask(points, confidence, detected(points, confidence))
-    if not confidence.any():
-        raise ClipError(
-            f"{clip.name}: expected a person, found none of the landmarks of {settings.layout} in any of "
-            f"{clip.num_frames} frames; check the clip and its extractor"
-        )
-    points, confidence = normalize_as(clip, points, confidence, settings.layout, settings.normalization, frame)
+    points = points.astype(np.float32, copy=False)
+    normalized = normalize_at_once(clip, points, confidence, settings.layout, settings.normalization, frame)
+    if normalized is None:
+        confidence = np.minimum(confidence, 1, dtype=np.float32)
+        mask(points, confidence, detected(points, confidence))
+        if not confidence.any():
+            raise ClipError(
+                f"{clip.name}: expected a person, found none of the landmarks of {settings.layout} in any of "
+                f"{clip.num_frames} frames; check the clip and its extractor"
+            )
+        normalized = normalize_as(clip, points, confidence, settings.layout, settings.normalization, frame)
+    points, confidence = normalized
     if settings.depth == "hands" and points.shape[-1] > 2:
         points = hand_depth(points, settings.layout)
     points, confidence = fill_gaps(points, confidence, int(settings.max_gap_ms / 1000 * clip.fps + 1e-6))
@@ -137,9 +149,12 @@ def prepare_clip(clip: PoseClip, settings: PoseSettings, frame: SignerFrame | No
 
 
 def _model_array(points: np.ndarray, confidence: np.ndarray, num_coordinates: int) -> np.ndarray:
-    values = np.zeros((*confidence.shape, num_coordinates), dtype=np.float32)
-    seen = confidence > 0
-    for axis in range(min(points.shape[-1], num_coordinates - 1)):  # a 2D clip has z = 0
-        np.copyto(values[..., axis], points[..., axis], where=seen)
+    given = min(points.shape[-1], num_coordinates - 1)  # a 2D clip has z = 0
+    values = np.empty((*confidence.shape, num_coordinates), dtype=np.float32)
+    values[..., given:-1] = 0
+    seen = np.negative(confidence > 0, dtype=np.int32)  # all bits set where seen: NaN and it give 0, without branches
+    bits, source = values.view(np.int32), points.astype(np.float32, copy=False).view(np.int32)
+    for axis in range(given):
+        np.bitwise_and(source[..., axis], seen, out=bits[..., axis])
     values[..., -1] = confidence
     return values

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from slt_hf.data.collator import SignCollator
+from slt_hf.data.collator import SignCollator, clip_of
 from slt_hf.data.sample import Sample
 from slt_hf.data.storage import encode_clip
 from slt_hf.errors import ManifestError
 from slt_hf.processing.pose_files import PoseClip, write_pose
+from slt_hf.processing.pose_transforms import PoseSettings, prepare_clip
 
 
 def make_clip(frames: int, seed: int = 0) -> PoseClip:
@@ -31,6 +32,18 @@ def processor() -> Any:
 
 def jitter(clip: PoseClip, rng: np.random.Generator) -> PoseClip:
     return replace(clip, points=clip.points + rng.normal(0, 5, clip.points.shape).astype(np.float32))
+
+
+@pytest.mark.parametrize("coordinates", [3, 4])
+def test_decoding_only_what_the_model_reads_changes_no_bit(coordinates):
+    rng = np.random.default_rng(0)
+    points = rng.normal(500, 120, (30, 543, 3)).astype(np.float32)
+    points[rng.random((30, 543)) < 0.1] = np.nan
+    clip = PoseClip(points, np.isfinite(points[..., 0]).astype(np.float32), "holistic_543", 25.0)
+    row, settings = encode_clip(clip), PoseSettings(num_coordinates=coordinates)
+    little = clip_of(row, settings.layout, coordinates - 1)
+    assert little.points.shape == (30, 85, coordinates - 1)
+    np.testing.assert_array_equal(prepare_clip(little, settings), prepare_clip(clip_of(row), settings))
 
 
 def test_batch_is_what_the_processor_makes_of_the_clips(processor):

@@ -239,6 +239,22 @@ def test_hands_in_swapped_slots_give_the_same_input(real_clip):
     assert same.all(axis=(1, 2)).mean() > 0.9
 
 
+@pytest.mark.parametrize("axes", [2, 3])
+@pytest.mark.parametrize("fps", [25.0, 30.0])
+def test_the_pass_that_does_all_at_once_gives_what_the_single_steps_give(axes, fps, monkeypatch):
+    rng = np.random.default_rng(3)
+    points = rng.normal(500, 120, (60, 85, 3)).astype(np.float32)
+    confidence = rng.uniform(-0.2, 1.3, (60, 85)).astype(np.float32)
+    points[rng.random((60, 85)) < 0.1] = np.nan
+    points[rng.random((60, 85)) < 0.02] = 5e4  # beyond MAX_UNITS
+    points[4, 60, 2], points[5, 61, 0], confidence[6, 62] = np.inf, 2e5, np.nan
+    clip, settings = PoseClip(points, confidence, "signing_85", fps), PoseSettings(num_coordinates=axes + 1)
+    at_once = prepare_clip(clip, settings)
+    monkeypatch.setattr("slt_hf.processing.pose_transforms.normalize_at_once", lambda *_: None)
+    np.testing.assert_array_equal(at_once, prepare_clip(clip, settings))
+    assert (at_once[..., -1] == 0).any() and (at_once[..., -1] > 0).any()
+
+
 def test_the_clip_itself_is_not_changed(real_clip):
     points, confidence = real_clip.points.copy(), real_clip.confidence.copy()
     for normalization in ("shoulders", "hands", "box", "max", "none"):

@@ -86,8 +86,11 @@ class SignCollator:
 
     def clips(self, rows: Sequence[Mapping[str, Any]]) -> list[PoseClip]:
         """The rows' clips, augmented."""
-        layout = getattr(self.processor, "feature_extractor", self.processor).layout
-        return [self._augmented(clip_of(row, layout), row, place) for place, row in enumerate(rows)]
+        extractor = getattr(self.processor, "feature_extractor", self.processor)
+        # augmentation may turn hands in three dimensions
+        num_axes = extractor.num_coordinates - 1 if self.augmentation is None else None
+        clips = (clip_of(row, extractor.layout, num_axes) for row in rows)
+        return [self._augmented(clip, row, place) for place, (clip, row) in enumerate(zip(clips, rows, strict=True))]
 
     def _augmented(self, clip: PoseClip, row: Mapping[str, Any], place: int) -> PoseClip:
         if self.augmentation is None:
@@ -111,12 +114,13 @@ class SignCollator:
         return torch.tensor([self.label_ids[label] for label in labels])
 
 
-def clip_of(row: Mapping[str, Any], layout: str | None = None) -> PoseClip:
+def clip_of(row: Mapping[str, Any], layout: str | None = None, num_axes: int | None = None) -> PoseClip:
     """The clip a row holds or names.
 
     Args:
         row: of shards, of a manifest, or with a `clip`.
         layout: that the model reads: of a shard row only its landmarks are decoded, where that changes nothing.
+        num_axes: that the model reads, likewise; None decodes all, as augmentation may want depth.
 
     Raises:
         ManifestError: if it has none.
@@ -126,7 +130,7 @@ def clip_of(row: Mapping[str, Any], layout: str | None = None) -> PoseClip:
         return row["clip"]
     pose = row.get("pose")
     if pose is not None and not isinstance(pose, str):
-        return _decode_for(row, layout)
+        return _decode_for(row, layout, num_axes)
     if pose is None:
         raise ManifestError(
             f"row {row.get('id')}: expected poses, found none{' but a video' if row.get('video') else ''}; "
@@ -138,11 +142,11 @@ def clip_of(row: Mapping[str, Any], layout: str | None = None) -> PoseClip:
     return read_clip(pose, layout=row.get("layout"), default_fps=row.get("fps"), **times)
 
 
-def _decode_for(row: Mapping[str, Any], layout: str | None) -> PoseClip:
+def _decode_for(row: Mapping[str, Any], layout: str | None, num_axes: int | None) -> PoseClip:
     """The clip with no more landmarks than the model and its normalisation look at."""
     if layout is None or not NORMALISED_BY <= set(get_layout(layout).points):
         return decode_clip(row)
-    clip = decode_clip(row, layout)
+    clip = decode_clip(row, layout, num_axes)
     shoulders = [get_layout(layout).points.index(name) for name in ("left_shoulder", "right_shoulder")]
     seen = (clip.confidence[:, shoulders] > 0).all(-1).any()
     return clip if seen else decode_clip(row)  # without shoulders, sizes may be taken from all points there are

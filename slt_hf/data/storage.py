@@ -101,22 +101,23 @@ def decode_points(row: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     return points, np.frombuffer(row["confidence"], "<f2").reshape(shape[:2])
 
 
-def decode_clip(row: Mapping[str, Any], layout: str | None = None) -> PoseClip:
+def decode_clip(row: Mapping[str, Any], layout: str | None = None, num_axes: int | None = None) -> PoseClip:
     """The clip that `encode_clip` stored, as float32 in its original unit.
 
     Args:
         row: of the shards.
         layout: decode only the landmarks of this layout; None decodes all. Much the same as converting afterwards,
             and several times faster where the stored layout is large.
+        num_axes: decode only the first coordinates; None decodes all.
     """
     unit, confidence = decode_points(row)
-    if layout is not None and layout != row["layout"]:
-        unit, confidence = convert(unit, confidence, row["layout"], layout)
-    frames, landmarks, _ = unit.shape
+    if (layout is not None and layout != row["layout"]) or (num_axes or unit.shape[-1]) < unit.shape[-1]:
+        unit, confidence = convert(unit, confidence, row["layout"], layout or row["layout"], num_axes)
+    frames, landmarks, axes = unit.shape
     points = to_float32(unit)
     flat = points.reshape(frames, -1)  # a long last axis: numpy is four times slower over one of two or three values
-    flat *= np.tile(np.asarray(row["scale"], np.float32), landmarks)
-    flat += np.tile(np.asarray(row["offset"], np.float32), landmarks)
+    flat *= _repeated(row["scale"], landmarks, axes)
+    flat += _repeated(row["offset"], landmarks, axes)
     return PoseClip(
         points=points,
         confidence=to_float32(confidence),
@@ -127,6 +128,13 @@ def decode_clip(row: Mapping[str, Any], layout: str | None = None) -> PoseClip:
         num_people=row.get("num_people") or 1,
         source=row.get("source"),
     )
+
+
+def _repeated(values: Any, landmarks: int, axes: int) -> np.ndarray:
+    """The first of (C,) for every landmark, (V * C,) float32."""
+    repeated = np.empty((landmarks, axes), np.float32)
+    repeated[:] = values[:axes]
+    return repeated.ravel()
 
 
 def to_float32(values: np.ndarray) -> np.ndarray:
@@ -226,13 +234,20 @@ def _reader(column: pa.Array) -> Callable[[int], Any]:
     """What gives the column's value in row i. Bytes and numbers are views of the memory map, nothing is parsed."""
     kind = column.type
     if pa.types.is_binary(kind) and not column.null_count:
-        return lambda i: column[i].as_buffer()
+        return _bytes_reader(column)
     if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not column.null_count:
         return column.to_numpy().item
     if pa.types.is_list(kind) and not column.null_count:
         values, ends = column.values.to_numpy(), column.offsets.to_numpy()
         return lambda i: values[ends[i] : ends[i + 1]]
     return lambda i: column[i].as_py()
+
+
+def _bytes_reader(column: pa.Array) -> Callable[[int], pa.Buffer]:
+    """Slices of the column's one buffer: five times as fast as asking for a scalar first."""
+    _, ends, content = column.buffers()
+    places = np.frombuffer(ends, np.int32)[column.offset : column.offset + len(column) + 1].tolist()
+    return lambda i: content.slice(places[i], places[i + 1] - places[i])
 
 
 def find_shards(folder: str | Path, split: str | None = None) -> list[str]:
