@@ -218,3 +218,24 @@ def test_real_video_becomes_a_shard_end_to_end(extraction_python, shared_data, t
     assert one == two
     shards = ShardDataset(tmp_path / "1/shards", "train", cache_dir=tmp_path / "cache")
     assert shards.lengths.tolist() == [15, 24] and "0.10.21" in shards[0]["extractor"]
+
+
+@pytest.mark.slow
+def test_real_video_becomes_a_shard_and_a_translation(extraction_python, shared_data, tmp_path):
+    """Through the commands that a user types; what the shard says is what the video itself says."""
+    from command_line import cli
+
+    from slt_hf.data.manifest import write_manifest
+    from slt_hf.data.sample import Sample
+    from slt_hf.data.storage import ShardDataset
+    from slt_hf.pipeline import SignTranslator
+
+    write_manifest([Sample("hi", video=str(shared_data / CLIP), text="Hi!", split="train")], tmp_path / "m.csv")
+    python = ("--extract-python", extraction_python)
+    assert cli("prepare", tmp_path / "m.csv", "--output", tmp_path / "shards", *python).exit_code == 0
+    assert cli("extract", shared_data / CLIP, "--output", tmp_path, *python).exit_code == 0
+    shards = ShardDataset(tmp_path / "shards", "train", cache_dir=tmp_path / "cache")
+    assert len(shards) == 1 and shards[0]["text"] == "Hi!" and shards[0]["layout"] == "holistic_543"
+    translator = SignTranslator.from_pretrained()
+    from_shard = translator(shards.clip(0)).text
+    assert from_shard and from_shard == translator(tmp_path / f"{Path(CLIP).stem}.pose").text
