@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from slt_hf.cli.check_model import check_model
+from slt_hf.cli.client import client
 from slt_hf.cli.demo import demo
 from slt_hf.cli.draw import draw
 from slt_hf.cli.env import env
@@ -36,7 +37,7 @@ app = typer.Typer(
 
 COMMANDS = (
     demo, translate, evaluate, check_model, info, inspect, view, draw, push, env, manifest, prepare, extract,
-    push_dataset, serve, export,
+    push_dataset, serve, client, export,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)

@@ -14,6 +14,7 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of REST and WebSocket.")] = 8000,
+    grpc_port: Annotated[int | None, typer.Option(help="Port of gRPC; none if left out.")] = None,
     key_file: Annotated[Path | None, typer.Option(help="File of key hashes, one a line.")] = None,
     open_to_all: Annotated[bool, typer.Option("--open", help="Ask for no key.")] = False,
     device: Annotated[str | None, typer.Option(help="cuda, mps, cpu; the best one there is if left out.")] = None,
@@ -32,7 +33,7 @@ def serve(
     from slt_hf.serving.settings import ServerSettings
 
     hashes = tuple(key_file.read_text(encoding="utf-8").split()) if key_file else ()
-    settings = ServerSettings(host=host, port=port, api_key_hashes=hashes, open_to_all=open_to_all)
+    settings = ServerSettings(host=host, port=port, grpc_port=grpc_port, api_key_hashes=hashes, open_to_all=open_to_all)
     run(named(models or []), settings, device, certificate, private_key)
 
 

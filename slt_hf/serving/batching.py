@@ -62,15 +62,19 @@ class Batcher:
             await self._run(batch)
 
     async def _run(self, batch: list[tuple[Any, asyncio.Future[Any]]]) -> None:
-        items = [item for item, _ in batch]
+        asked = [(item, future) for item, future in batch if not future.done()]  # a deadline may have passed meanwhile
+        items = [item for item, _ in asked]
         try:
-            results = await asyncio.get_running_loop().run_in_executor(self.thread, self.compute, items)
+            results = (
+                await asyncio.get_running_loop().run_in_executor(self.thread, self.compute, items) if items else []
+            )
         except Exception as error:  # noqa: BLE001  whatever it was, every caller is told, and the next batch is served
-            results = [error] * len(batch)
-        for (_, future), result in zip(batch, results, strict=True):
+            results = [error] * len(asked)
+        for (_, future), result in zip(asked, results, strict=True):
             if not future.done():  # its caller may have gone
                 if isinstance(result, Exception):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+        for _ in batch:
             self.queue.task_done()

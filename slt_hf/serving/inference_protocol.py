@@ -1,4 +1,4 @@
-"""The Open Inference Protocol V2 for poses: what a model takes and gives, in JSON.
+"""The Open Inference Protocol V2 for poses: what a model takes and gives, over REST (JSON, or JSON and bytes) and gRPC.
 
 Input `poses` FP32 (B, T, V, C) with C = x, y[, z], confidence, and the parameters `layout` and `fps`; outputs `text`
 BYTES (B) and `confidence` FP32 (B). A confidence of 0 marks a point that was not detected.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,52 +38,105 @@ def metadata(served: Served) -> dict[str, Any]:
     }
 
 
-def infer_clip(body: bytes, served: Served) -> tuple[dict[str, Any], list[PoseClip]]:
-    """The request, and its clips.
+@dataclass(frozen=True)
+class PoseTensor:
+    """The one input as a request states it; nothing of it is believed before `clips` has looked."""
 
-    Raises:
-        ClipError: for anything but a request of this model; said as Triton says it.
-    """
-    try:
-        asked = json.loads(body)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ClipError(f"expected a JSON request, found {error}; see the model's metadata") from error
-    if not isinstance(asked, dict) or not isinstance(asked.get("inputs"), list) or len(asked["inputs"]) != 1:
-        raise ClipError(f"expected 1 input for model '{served.name}', named {INPUT}; see the model's metadata")
-    tensor = asked["inputs"][0]
-    if not isinstance(tensor, dict) or tensor.get("name") != INPUT:
-        raise ClipError(f"expected input '{INPUT}' for model '{served.name}'; see the model's metadata")
-    if tensor.get("datatype") != "FP32":
-        raise ClipError(
-            f"inference input '{INPUT}' data-type is '{tensor.get('datatype')}', but model '{served.name}' expects "
-            "'FP32'; convert it"
-        )
-    parameters = asked.get("parameters") or {}
+    name: Any
+    datatype: Any
+    shape: Any
+    data: Any
+    """Numbers in any nesting, or the little-endian bytes of float32"""
+    parameters: Any
+
+    def clips(self, model: str) -> list[PoseClip]:
+        """One clip for each of the batch.
+
+        Raises:
+            ClipError: for anything but an input of this model; said as Triton says it.
+        """
+        if self.name != INPUT:
+            raise ClipError(f"expected input '{INPUT}' for model '{model}'; see the model's metadata")
+        if self.datatype != "FP32":
+            raise ClipError(
+                f"inference input '{INPUT}' data-type is '{self.datatype}', but model '{model}' expects 'FP32'; "
+                "convert it"
+            )
+        layout, fps = layout_and_fps(self.parameters)
+        values = tensor_values(self.shape, self.data, get_layout(layout).num_points)
+        return [clip_from(array, layout, fps) for array in values]
+
+
+def layout_and_fps(parameters: Any) -> tuple[str, float]:
     if not isinstance(parameters, dict):
         raise ClipError("expected parameters as an object with layout and fps; see the model's metadata")
     layout, fps = parameters.get("layout", "holistic_543"), parameters.get("fps", 25.0)
     if not isinstance(layout, str) or not isinstance(fps, int | float):
         raise ClipError("expected the parameters layout (text) and fps (a number); correct them")
-    values = tensor_values(tensor, get_layout(layout).num_points)
-    return asked, [clip_from(array, layout, check_fps(float(fps), "request")) for array in values]
+    try:
+        return layout, check_fps(float(fps), "request")
+    except OverflowError as error:
+        raise ClipError(f"expected frames a second, found a number too large ({error}); correct it") from error
 
 
-def tensor_values(tensor: dict[str, Any], num_points: int) -> np.ndarray:
+def infer_clip(body: bytes, served: Served, header_length: str | None = None) -> tuple[dict[str, Any], list[PoseClip]]:
+    """The request, and its clips.
+
+    Args:
+        body: JSON, and after it the bytes of the tensor if a header length is given.
+        header_length: `Inference-Header-Content-Length`, the length of the JSON; None if there is nothing else.
+
+    Raises:
+        ClipError: for anything but a request of this model.
+    """
+    length = header_size(header_length, len(body))
+    asked = parsed(body[:length])
+    if not isinstance(asked, dict) or not isinstance(asked.get("inputs"), list) or len(asked["inputs"]) != 1:
+        raise ClipError(f"expected 1 input for model '{served.name}', named {INPUT}; see the model's metadata")
+    stated = asked["inputs"][0]
+    if not isinstance(stated, dict):
+        raise ClipError(f"expected input '{INPUT}' for model '{served.name}'; see the model's metadata")
+    data = body[length:] if header_length is not None else stated.get("data")
+    tensor = PoseTensor(
+        stated.get("name"), stated.get("datatype"), stated.get("shape"), data, asked.get("parameters") or {}
+    )
+    return asked, tensor.clips(served.name)
+
+
+def header_size(stated: str | None, available: int) -> int:
+    if stated is None:
+        return available
+    if not (stated.isascii() and stated.isdigit() and len(stated) < 12 and int(stated) <= available):
+        raise ClipError(f"expected a header length of at most {available}, found {stated[:20]!r}; correct it")
+    return int(stated)
+
+
+def parsed(header: bytes) -> Any:
+    try:
+        return json.loads(header)
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or a number of thousands of digits
+        raise ClipError(f"expected a JSON request, found {error}; see the model's metadata") from error
+
+
+def tensor_values(shape: Any, data: Any, num_points: int) -> np.ndarray:
     """(B, T, V, C) float32, its shape checked before anything of that size is made."""
-    shape: Any = tensor.get("shape")
     right = isinstance(shape, list) and len(shape) == 4 and all(type(size) is int and size > 0 for size in shape)
     if not right or shape[2] != num_points or shape[3] not in (3, 4) or shape[0] > MAX_BATCH:
         raise ClipError(
             f"unexpected shape for input '{INPUT}'. Expected [-1,-1,{num_points},3] or [-1,-1,{num_points},4] and at "
             f"most {MAX_BATCH} clips, got {shape}; name the layout of the points"
         )
-    try:
-        values = np.asarray(tensor.get("data"), np.float32)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ClipError(f"expected numbers as data of '{INPUT}', found {error}; correct them") from error
+    values = numbers(data)
     if values.size != math.prod(shape):
         raise ClipError(f"expected {math.prod(shape)} values for '{INPUT}', found {values.size}; send all of them")
     return values.reshape(shape)
+
+
+def numbers(data: Any) -> np.ndarray:
+    try:
+        return np.frombuffer(data, "<f4") if isinstance(data, bytes) else np.asarray(data, np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ClipError(f"expected numbers as data of '{INPUT}', found {error}; correct them") from error
 
 
 def clip_from(array: np.ndarray, layout: str, fps: float) -> PoseClip:
@@ -91,9 +145,13 @@ def clip_from(array: np.ndarray, layout: str, fps: float) -> PoseClip:
 
 
 def infer_answer(asked: dict[str, Any], served: Served, found: list[Any]) -> dict[str, Any]:
-    texts = [each.text if isinstance(each, Translation) else each.label for each in found]
-    scores = [float(each.confidence) for each in found]
+    texts, scores = texts_and_scores(found)
     answer = {"model_name": served.name, "outputs": []} | ({"id": asked["id"]} if "id" in asked else {})
     for name, datatype, data in (("text", "BYTES", texts), ("confidence", "FP32", scores)):
         answer["outputs"].append({"name": name, "datatype": datatype, "shape": [len(data)], "data": data})
     return answer
+
+
+def texts_and_scores(found: list[Any]) -> tuple[list[str], list[float]]:
+    texts = [each.text if isinstance(each, Translation) else each.label for each in found]
+    return texts, [float(each.confidence) for each in found]

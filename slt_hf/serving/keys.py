@@ -64,7 +64,7 @@ class Guard:
             await refuse(scope, send, 401, "expected a known API key as bearer token, found none; ask for a key")
         elif scope["type"] == "websocket" and not self.origin_allowed(scope):
             await refuse(scope, send, 403, "this page may not open a stream here; ask for its origin to be allowed")
-        elif not await self.limiter.hit(self.limit, caller):
+        elif not await self.within_rate(caller):
             found = f"more than {self.settings.requests_per_minute} requests a minute; wait and try again"
             await refuse(scope, send, 429, found)
         else:
@@ -75,10 +75,17 @@ class Guard:
         """Who asks: the hash of their key, or where they come from if no key is asked for; None for nobody."""
         if self.settings.open_to_all:
             return str((scope.get("client") or ("unknown",))[0])
-        key = key_of(scope)
+        return self.known(key_of(scope))
+
+    def known(self, key: str | None) -> str | None:
+        """The hash of a key that is let in, else None; over whatever protocol it came."""
         found = hash_of(key or "")
         known = [hmac.compare_digest(found, each) for each in self.settings.api_key_hashes]
         return found if key is not None and any(known) else None
+
+    async def within_rate(self, caller: str) -> bool:
+        """Counts one request of a caller; all protocols count together."""
+        return await self.limiter.hit(self.limit, caller)
 
     def origin_allowed(self, scope: Scope) -> bool:
         """Programs name no origin; a page's must be this server or one that is allowed."""

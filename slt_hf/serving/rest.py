@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, WebSocket
@@ -22,17 +23,24 @@ from slt_hf.serving.service import SignService, clip_of
 from slt_hf.serving.sockets import Sockets
 
 
-def build_app(service: SignService) -> Any:
-    """The ASGI application: FastAPI behind the guard."""
-    metrics = ServiceMetrics()
+def build_app(service: SignService, certificate: Path | None = None, private_key: Path | None = None) -> Guard:
+    """The ASGI application: FastAPI behind the guard. If the settings name a gRPC port, that server lives as long."""
+    metrics, settings = ServiceMetrics(), service.settings
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.start()
-        yield
+        if settings.grpc_port is None:
+            yield
+        else:
+            from slt_hf.serving.grpc_server import grpc_running
+
+            async with grpc_running(service, guard, metrics, certificate, private_key):
+                yield
         await service.stop()
 
-    app = FastAPI(title="slt_hf", version=__version__, lifespan=lifespan, max_body_size=service.settings.max_body_bytes)
+    app = FastAPI(title="slt_hf", version=__version__, lifespan=lifespan, max_body_size=settings.max_body_bytes)
+    guard = Guard(app, settings)
     add_health(app)
     add_translate(app, service, metrics)
     add_inference_protocol(app, service, metrics)
@@ -50,17 +58,20 @@ def build_app(service: SignService) -> Any:
 
     @app.exception_handler(SignDataError)
     async def refused(request: Request, error: SignDataError) -> JSONResponse:
-        status = status_of(error)
+        status = status_of(error, request.url.path)
         metrics.errors.labels("rest", str(status)).inc()
         return JSONResponse({"error": " ".join(str(error).split())}, status)
 
-    return Guard(app, service.settings)
+    return guard
 
 
-def status_of(error: SignDataError) -> int:
+def status_of(error: SignDataError, path: str) -> int:
+    """429, 404; for what is wrong with the request, Triton's 400 on the Open Inference Protocol's routes, else 422."""
     if isinstance(error, OverloadedError):
         return 429
-    return 404 if isinstance(error, UnknownModelError) else 422
+    if isinstance(error, UnknownModelError):
+        return 404
+    return 400 if path.startswith("/v2/") else 422
 
 
 def add_health(app: FastAPI) -> None:
@@ -98,11 +109,11 @@ def add_translate(app: FastAPI, service: SignService, metrics: ServiceMetrics) -
 
 
 def add_inference_protocol(app: FastAPI, service: SignService, metrics: ServiceMetrics) -> None:
-    """github.com/kserve/open-inference-protocol, with JSON tensors."""
+    """github.com/kserve/open-inference-protocol, with tensors as JSON or bytes."""
 
     @app.get("/v2")
     def server() -> dict[str, Any]:
-        return {"name": "slt_hf", "version": __version__, "extensions": []}
+        return {"name": "slt_hf", "version": __version__, "extensions": ["binary_tensor_data"]}
 
     @app.get("/v2/models/{name}")
     def describe(name: str) -> dict[str, Any]:
@@ -116,7 +127,8 @@ def add_inference_protocol(app: FastAPI, service: SignService, metrics: ServiceM
     async def infer(name: str, request: Request) -> dict[str, Any]:
         started = time.perf_counter()
         served = service.find(name)
-        asked, clips = infer_clip(await request.body(), served)  # whatever its content type says
-        found = [await service.read(clip, name) for clip in clips]
+        length = request.headers.get("inference-header-content-length")
+        asked, clips = infer_clip(await request.body(), served, length)  # whatever its content type says
+        found = await service.read_all(clips, name)
         metrics.seconds.labels("v2", name).observe(time.perf_counter() - started)
         return infer_answer(asked, served, found)

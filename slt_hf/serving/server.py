@@ -25,7 +25,7 @@ def run(
 
     service = SignService(models, settings, device)
     uvicorn.run(
-        build_app(service),
+        build_app(service, certificate, private_key),
         host=settings.host,
         port=settings.port,
         ws_max_size=settings.max_message_bytes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -92,6 +93,14 @@ class SignService:
                 "cut it, or send the parts as a stream"
             )
         return await served.batcher.submit(clip)
+
+    async def read_all(self, clips: Sequence[PoseClip], name: str | None = None) -> list[Any]:
+        """What each clip of one request says, waiting together; the first refusal is the request's."""
+        found = await asyncio.gather(*(self.read(clip, name) for clip in clips), return_exceptions=True)
+        for each in found:
+            if isinstance(each, BaseException):
+                raise each
+        return found
 
 
 def clip_of(body: bytes) -> PoseClip:

@@ -15,6 +15,8 @@ class ServerSettings:
     """Address to listen on; 0.0.0.0 is for containers"""
     port: int = 8000
     """REST and WebSocket"""
+    grpc_port: int | None = None
+    """Open Inference Protocol over gRPC, with REST's certificate if it has one; None for no gRPC"""
     api_key_hashes: tuple[str, ...] = ()
     """SHA-256 of the keys that are let in (`slt-hf serve --new-key` makes one); none lets nobody in"""
     open_to_all: bool = False

@@ -1,7 +1,6 @@
 """WebSocket `/stream`: binary frames in, what is being signed out.
 
-A message is little-endian: float64 milliseconds, uint32 sequence number, then for each landmark of the layout three
-float16 (x, y, z) and after all of them one byte each, 0 where the landmark was not detected. Answers are JSON:
+A message is a frame as `frames.py` packs it. Answers are JSON:
 `{"seq", "committed", "tentative", "final", "start_ms", "end_ms", "confidence", "frame", "dropped"}`, `frame` being the
 number of the last frame that was read. The text message "finish" ends the utterance.
 """
@@ -9,41 +8,24 @@ number of the last frame that was read. The text message "finish" ends the utter
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from slt_hf.errors import ClipError, SignDataError
 from slt_hf.processing.landmarks import get_layout
+from slt_hf.serving.frames import read_frame
 from slt_hf.serving.keys import SUBPROTOCOL
 from slt_hf.serving.metrics import ServiceMetrics
 from slt_hf.serving.service import SignService
 from slt_hf.streaming import StreamEvent, StreamingTranslator
 
-HEADER = struct.Struct("<dI")
 TRY_LATER, POLICY, GOING_AWAY = 1013, 1008, 1001  # close codes
 WAITING = 64  # frames that may wait: two seconds; then the oldest are dropped
-
-
-def read_frame(message: bytes, num_points: int) -> tuple[float, int, np.ndarray, np.ndarray]:
-    """Time (ms), number, points (V, 3), confidence (V,).
-
-    Raises:
-        ClipError: if the message has another length.
-    """
-    expected = HEADER.size + num_points * 7
-    if len(message) != expected:
-        raise ClipError(f"expected {expected} bytes for {num_points} points, found {len(message)}; name the layout")
-    time_ms, number = HEADER.unpack_from(message)
-    points = np.frombuffer(message, "<f2", num_points * 3, HEADER.size).reshape(num_points, 3).astype(np.float32)
-    seen = np.frombuffer(message, np.uint8, num_points, HEADER.size + num_points * 6) > 0
-    return time_ms, number, points, seen.astype(np.float32)
 
 
 class Sockets:

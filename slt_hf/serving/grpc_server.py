@@ -1,0 +1,179 @@
+"""gRPC: the Open Inference Protocol V2, one request or a stream of them, with the stubs that `tritonclient` ships.
+
+By using its stubs we speak, by construction, the wire that `tritonclient` speaks, and need no generated code of ours.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from slt_hf import __version__
+from slt_hf.errors import SignDataError
+from slt_hf.serving.errors import OverloadedError, UnknownModelError
+from slt_hf.serving.grpc_messages import infer_response, model_metadata, pose_tensor
+from slt_hf.serving.keys import Guard
+from slt_hf.serving.metrics import ServiceMetrics
+from slt_hf.serving.service import SignService
+
+PUBLIC = ("/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady")
+OPEN_CALLER = "grpc"  # without keys all callers over gRPC share one rate: an interceptor does not see where they are
+DRAIN_SECONDS = 30
+
+
+@asynccontextmanager
+async def grpc_running(
+    service: SignService,
+    guard: Guard,
+    metrics: ServiceMetrics,
+    certificate: Path | None = None,
+    private_key: Path | None = None,
+) -> AsyncIterator[None]:
+    """Listen inside the block; at its end, answer what was asked.
+
+    Raises:
+        RuntimeError: if the port is taken.
+    """
+    settings = service.settings
+    server = grpc.aio.server(
+        interceptors=[KeyInterceptor(guard)],
+        maximum_concurrent_rpcs=2 * settings.queue_size,  # more are told RESOURCE_EXHAUSTED
+        options=[
+            ("grpc.max_receive_message_length", settings.max_body_bytes),
+            ("grpc.so_reuseport", 0),  # else a second server takes half of the calls, and nobody is told
+        ],
+    )
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(service, guard, metrics), server)
+    address = f"{settings.host}:{settings.grpc_port}"
+    if certificate is not None and private_key is not None:
+        pair = (private_key.read_bytes(), certificate.read_bytes())
+        server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+    else:
+        server.add_insecure_port(address)
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(DRAIN_SECONDS)
+
+
+def key_in(metadata: Any) -> str | None:
+    """The bearer key among a call's metadata."""
+    values = [value for name, value in metadata or () if name == "authorization" and isinstance(value, str)]
+    scheme, _, key = (values or [""])[0].partition(" ")
+    return key.strip() if scheme.lower() == "bearer" and key else None
+
+
+def caller_in(metadata: Any, guard: Guard) -> str | None:
+    return OPEN_CALLER if guard.settings.open_to_all else guard.known(key_in(metadata))
+
+
+class KeyInterceptor(grpc.aio.ServerInterceptor):
+    """Every method but health needs a key within its rate; a refused call's message is not read."""
+
+    def __init__(self, guard: Guard):
+        self.guard = guard
+
+    async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
+        if details.method in PUBLIC:
+            return await continuation(details)
+        caller = caller_in(details.invocation_metadata, self.guard)
+        if caller is None:
+            return refusal(grpc.StatusCode.UNAUTHENTICATED, "expected a known API key as bearer token; ask for a key")
+        if not await self.guard.within_rate(caller):
+            found = f"more than {self.guard.settings.requests_per_minute} requests a minute; wait and try again"
+            return refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, found)
+        return await continuation(details)
+
+
+def refusal(code: grpc.StatusCode, message: str) -> grpc.RpcMethodHandler:
+    """A stream in shape, whatever was called: streams are read only by who asks for their messages."""
+
+    async def refuse(_: Any, context: grpc.aio.ServicerContext) -> None:
+        await context.abort(code, message)
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def code_of(error: SignDataError) -> grpc.StatusCode:
+    """As Triton answers."""
+    if isinstance(error, OverloadedError):
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+    if isinstance(error, UnknownModelError):
+        return grpc.StatusCode.NOT_FOUND
+    return grpc.StatusCode.INVALID_ARGUMENT
+
+
+class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """What is not here (loading, shared memory, tracing) is answered UNIMPLEMENTED."""
+
+    def __init__(self, service: SignService, guard: Guard, metrics: ServiceMetrics):
+        self.service, self.guard, self.metrics = service, guard, metrics
+        self.streams: Counter[str] = Counter()
+
+    async def ServerLive(self, request: Any, context: Any) -> Any:
+        return service_pb2.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: Any, context: Any) -> Any:
+        return service_pb2.ServerReadyResponse(ready=True)
+
+    async def ServerMetadata(self, request: Any, context: Any) -> Any:
+        return service_pb2.ServerMetadataResponse(name="slt_hf", version=__version__)
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:
+        return service_pb2.ModelReadyResponse(ready=request.name in self.service.served)
+
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:
+        try:
+            return model_metadata(self.service.find(request.name))
+        except SignDataError as error:
+            await context.abort(code_of(error), self._told(error))
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:
+        try:
+            return await self._infer(request)
+        except SignDataError as error:
+            await context.abort(code_of(error), self._told(error))
+
+    async def ModelStreamInfer(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
+        """An answer, or the words of a refusal, for each request; each counts for the key's rate."""
+        caller = caller_in(context.invocation_metadata(), self.guard)
+        if caller is None:  # the interceptor let nobody through who is not known
+            return
+        limit = self.guard.settings.streams_per_key
+        if self.streams[caller] >= limit:
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, f"{limit} streams are open with this key; close one"
+            )
+        self.streams[caller] += 1
+        try:
+            async for request in request_iterator:
+                yield await self._streamed(request, caller)
+        finally:
+            self.streams[caller] -= 1
+
+    async def _streamed(self, request: Any, caller: str) -> Any:
+        try:
+            if not await self.guard.within_rate(caller):
+                raise OverloadedError("more requests a minute than this key may send; wait and try again")
+            return service_pb2.ModelStreamInferResponse(infer_response=await self._infer(request))
+        except SignDataError as error:
+            return service_pb2.ModelStreamInferResponse(error_message=self._told(error))
+
+    async def _infer(self, request: Any) -> Any:
+        started = time.perf_counter()
+        served = self.service.find(request.model_name)
+        found = await self.service.read_all(pose_tensor(request, served.name).clips(served.name), served.name)
+        self.metrics.seconds.labels("grpc", served.name).observe(time.perf_counter() - started)
+        return infer_response(request, served, found)
+
+    def _told(self, error: SignDataError) -> str:
+        self.metrics.errors.labels("grpc", code_of(error).name).inc()
+        return " ".join(str(error).split())

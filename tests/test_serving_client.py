@@ -1,0 +1,89 @@
+"""`slt-hf client` against `slt-hf serve`, each in a process of its own, as a user has them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("limits", reason="slt_hf[serve] is not installed")
+pytest.importorskip("tritonclient.grpc", reason="slt_hf[client] is not installed")
+
+from slt_hf.demonstration import sign_unseen  # noqa: E402
+from slt_hf.processing.pose_files import write_pose  # noqa: E402
+from slt_hf.serving.keys import new_key  # noqa: E402
+
+KEY, HASH = new_key()
+
+
+def free_ports() -> tuple[int, int]:
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+    rest, grpc = free_ports()
+    keys = tmp_path_factory.mktemp("keys") / "keys.txt"
+    keys.write_text(HASH)
+    command = [sys.executable, "-m", "slt_hf.cli.main", "serve", "--key-file", str(keys), "--device", "cpu"]
+    server = subprocess.Popen([*command, "--port", str(rest), "--grpc-port", str(grpc)])
+    try:
+        wait_until_ready(rest)
+        yield rest, grpc
+    finally:
+        server.terminate()
+        assert server.wait(40) is not None
+
+
+def wait_until_ready(port: int) -> None:
+    for _ in range(400):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=1):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError("the server did not come up within 80 s")
+
+
+def client(*arguments: str, key: str = KEY) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "slt_hf.cli.main", "client", *arguments]
+    return subprocess.run(command, env={**os.environ, "SLT_HF_KEY": key}, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.slow
+def test_every_protocol_reads_the_sentence(ports: tuple[int, int], tmp_path: Path):
+    clip = sign_unseen(seed=2)[1]
+    write_pose(clip, tmp_path / "clip.pose")
+    rest, grpc = (f"http://127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}")
+    path = str(tmp_path / "clip.pose")
+    over_rest = client(path, "--url", rest)
+    assert over_rest.returncode == 0, over_rest.stderr
+    found = json.loads(over_rest.stdout)["translation"]
+    over_grpc = client(path, "--url", grpc, "--grpc")
+    assert over_grpc.returncode == 0, over_grpc.stderr
+    assert json.loads(over_grpc.stdout)["translation"] == found and found
+    live = client(path, "--url", rest, "--live")
+    assert live.returncode == 0, live.stderr
+    events = [json.loads(line) for line in live.stdout.splitlines()]
+    assert events[-1]["final"] and events[-1]["committed"] == found and events[-1]["dropped"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [(), ("--grpc",), ("--live",)])
+def test_a_wrong_key_is_one_line(ports: tuple[int, int], tmp_path: Path, how: tuple[str, ...]):
+    write_pose(sign_unseen(seed=2)[1], tmp_path / "clip.pose")
+    url = f"127.0.0.1:{ports[1]}" if how == ("--grpc",) else f"http://127.0.0.1:{ports[0]}"
+    refused = client(str(tmp_path / "clip.pose"), "--url", url, *how, key="wrong")
+    assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1, refused.stderr
+    assert "slt-hf: error:" in refused.stderr
