@@ -211,3 +211,18 @@ def test_frames_that_cannot_be_are_refused(
 def test_policies_that_contradict_themselves_are_refused(policy: dict[str, Any]):
     with pytest.raises(RecipeError, match="expected"):
         StreamPolicy(**policy)
+
+
+def test_a_camera_that_was_away_for_long_ends_the_utterance_and_keeps_the_time(
+    translator: SignTranslator, sentence: PoseClip
+):
+    live = StreamingTranslator(translator, sentence.layout)
+    frames = frames_of(sentence)
+    away_from = len(frames) // 2  # hands are up
+    events = [e for i, frame in enumerate(frames[:away_from]) for e in live.push(frame[0], 40.0 * i, frame[1])]
+    back_ms = 40.0 * away_from + 60_000
+    for i, frame in enumerate(frames):
+        events += live.push(frame[0], back_ms + 40.0 * i, frame[1])
+    first, second = [event for event in events + live.finish() if event.final]
+    assert first.end_ms <= 40.0 * away_from
+    assert back_ms <= second.start_ms < second.end_ms <= back_ms + 40.0 * len(frames)

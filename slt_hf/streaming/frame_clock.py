@@ -42,8 +42,9 @@ class FrameClock:
         if self.last is not None and time_ms <= self.last[0]:
             self.late += 1
             return points[None][:0], confidence[None][:0]
-        if self.last is None or self.first_ms is None or time_ms - self.last[0] > MAX_STEPS * self.step_ms:
-            self.first_ms, self.made, self.last = time_ms, 1, (time_ms, points, confidence)
+        if self.last is None or self.first_ms is None or self.was_away(time_ms):
+            self.first_ms = time_ms - self.made * self.step_ms  # frames are counted on: `time_of` the new one is now
+            self.made, self.last = self.made + 1, (time_ms, points, confidence)
             return points[None], confidence[None]
         start_ms, before, before_seen = self.last
         due = math.floor((time_ms - self.first_ms) / self.step_ms + 1e-6) + 1
@@ -57,6 +58,10 @@ class FrameClock:
             between = (times > start_ms + self.step_ms / 2) & (times < time_ms - self.step_ms / 2)
             new_points[between], new_seen[between] = np.nan, 0
         return new_points, new_seen
+
+    def was_away(self, time_ms: float) -> bool:
+        """Whether the camera was silent for so long before this time that the clock starts anew."""
+        return self.last is not None and MAX_STEPS * self.step_ms < time_ms - self.last[0] < math.inf
 
     def time_of(self, frame: int) -> float:
         """When a frame stands, ms."""

@@ -90,6 +90,9 @@ class StreamingTranslator:
             )
         seen = np.ones(len(points), np.float32) if confidence is None else np.asarray(confidence, np.float32)
         events: list[StreamEvent] = []
+        if self.clock.was_away(time_ms):
+            events += self.finish()
+            self.lookback.clear()
         for place, visible in zip(*self.clock.push(*clean(points, seen), time_ms), strict=True):
             events += self._frame(place, visible)
         return events
