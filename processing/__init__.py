@@ -67,6 +67,8 @@ _AUTO = {
 
 def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
+        if name == "SignVideoProcessor":  # its base first: loading that registers both, and needs both to be whole
+            import_module(f"{__name__}.processing_pose")
         return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; public names: {', '.join(__all__)}")
 
