@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from server_process import free_port, wait_until_ready
 
 pytest.importorskip("limits", reason="slt_hf[serve] is not installed")
 
@@ -288,12 +288,6 @@ def test_frames_faster_than_a_camera_are_dropped_and_counted(client: TestClient,
 # --- the process ---
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.mark.slow
 def test_sigterm_loses_nothing_that_was_asked(tmp_path: Path, sentence: PoseClip):
     port = free_port()
@@ -318,16 +312,6 @@ def test_sigterm_loses_nothing_that_was_asked(tmp_path: Path, sentence: PoseClip
         assert answers == [200] * 6 and server.wait(30) is not None
     finally:
         server.kill()
-
-
-def wait_until_ready(port: int) -> None:
-    for _ in range(300):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("the server did not come up within a minute")
 
 
 def test_translators_are_what_is_served(service: SignService):

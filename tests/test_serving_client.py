@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from server_process import free_port, wait_until_ready
 
 pytest.importorskip("limits", reason="slt_hf[serve] is not installed")
 pytest.importorskip("tritonclient.grpc", reason="slt_hf[client] is not installed")
@@ -24,16 +22,9 @@ from slt_hf.serving.keys import new_key  # noqa: E402
 KEY, HASH = new_key()
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
-    rest, grpc = free_ports()
+    rest, grpc = free_port(), free_port()
     keys = tmp_path_factory.mktemp("keys") / "keys.txt"
     keys.write_text(HASH)
     command = [sys.executable, "-m", "slt_hf.cli.main", "serve", "--key-file", str(keys), "--device", "cpu"]
@@ -44,16 +35,6 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]
     finally:
         server.terminate()
         assert server.wait(40) is not None
-
-
-def wait_until_ready(port: int) -> None:
-    for _ in range(400):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("the server did not come up within 80 s")
 
 
 def client(*arguments: str, key: str = KEY) -> subprocess.CompletedProcess[str]:

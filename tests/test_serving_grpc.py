@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from server_process import free_port
 
 pytest.importorskip("limits", reason="slt_hf[serve] is not installed")
 grpc_client = pytest.importorskip("tritonclient.grpc", reason="slt_hf[serve] is not installed")
@@ -35,12 +35,6 @@ from slt_hf.serving.settings import ServerSettings  # noqa: E402
 
 KEY, HASH = new_key()
 ALLOWED = {"authorization": f"Bearer {KEY}"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
