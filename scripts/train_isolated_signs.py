@@ -1,6 +1,7 @@
 """Train a model that names an isolated sign, and calibrate when it should say that it does not know.
 
     accelerate launch scripts/train_isolated_signs.py scripts/recipes/islr_wlasl.yaml --dataset data/shards
+    accelerate launch scripts/train_isolated_signs.py scripts/recipes/videomae_islr_asl_citizen.yaml --dataset a.csv
 
 The finished folder loads with `slt_hf.SignClassifier.from_pretrained(folder)`; its embeddings serve as a dictionary.
 """
@@ -10,7 +11,8 @@ from __future__ import annotations
 from transformers import EarlyStoppingCallback, set_seed
 
 from slt_hf.cli.script import run_script
-from slt_hf.data.collator import SignCollator
+from slt_hf.data.collator import SignCollator, sees_frames
+from slt_hf.training.adapters import add_lora, merge_lora
 from slt_hf.training.arguments import (
     AugmentationArguments,
     DataArguments,
@@ -35,7 +37,9 @@ def main() -> None:
     train = training_rows(data, data.fps, args.seed).with_classes(data.target)
     dev = evaluation_rows(data, data.fps, args.seed).with_classes(data.target, train.classes)
     model, extractor = build_classification_model(model_arguments, data, train.classes or [])
-    options = {"augmentation": build_augmentation(augmentation), "label_column": "class_id", "seed": args.seed}
+    adapted = add_lora(model, model_arguments) if model_arguments.lora_r else {}
+    vary = build_augmentation(augmentation, sees_frames(extractor))
+    options = {"augmentation": vary, "label_column": "class_id", "seed": args.seed}
     collator = SignCollator(extractor, **options)
     if data.variants_per_clip:
         collator = VariantCollator(extractor, data.variants_per_clip, **options)
@@ -58,6 +62,7 @@ def main() -> None:
     trainer.train(resume_from_checkpoint=resume_point(args))
     trainer.calibrate(dev, data.answer_precision)
     trainer.save_metrics("dictionary", trainer.dictionary_metrics(train, dev))
+    merge_lora(adapted, args.output_dir)
     trainer.finish()
 
 

@@ -1,6 +1,7 @@
 """Train a model that translates signing to text, or recognises glosses.
 
     accelerate launch scripts/train_translation.py scripts/recipes/t5_small.yaml --dataset data/shards
+    accelerate launch scripts/train_translation.py scripts/recipes/videomae_seq2seq_t5.yaml --dataset manifest.csv
     torchrun --nproc_per_node 2 scripts/train_translation.py RECIPE.yaml    # two processes on a CPU
     … --resume    # after a crash, with the same command
 
@@ -16,7 +17,9 @@ from pathlib import Path
 from transformers import EarlyStoppingCallback, set_seed
 
 from slt_hf.cli.script import run_script
+from slt_hf.data.collator import sees_frames
 from slt_hf.label_ngrams import LabelNgrams
+from slt_hf.training.adapters import add_lora, merge_lora
 from slt_hf.training.arguments import (
     AugmentationArguments,
     DataArguments,
@@ -26,7 +29,7 @@ from slt_hf.training.arguments import (
 )
 from slt_hf.training.callbacks import ModelCardCallback, PredictionsCallback
 from slt_hf.training.collators import TranslationCollator
-from slt_hf.training.models import add_lora, build_translation_model, merge_lora
+from slt_hf.training.models import build_translation_model
 from slt_hf.training.resuming import resume_point
 from slt_hf.training.setup import build_augmentation, card_writer, evaluation_rows, training_rows
 from slt_hf.training.translation_trainer import SignTranslationTrainer, TextDecoder, TranslationMetrics
@@ -39,14 +42,14 @@ def main() -> None:
     )
     set_seed(args.seed)
     model, processor = build_translation_model(model_arguments, data)
-    adapted = add_lora(model, model_arguments) if model_arguments.lora_r else None
+    adapted = add_lora(model, model_arguments) if model_arguments.lora_r else {}
 
     train = training_rows(data, processor.feature_extractor.fps, args.seed)
     dev = evaluation_rows(data, processor.feature_extractor.fps, args.seed)
     collate = TranslationCollator(
         processor,
         max_target_tokens=data.max_target_tokens,
-        augmentation=build_augmentation(augmentation),
+        augmentation=build_augmentation(augmentation, sees_frames(processor)),
         text_column=data.target,
         seed=args.seed,
     )

@@ -12,6 +12,7 @@ from slt_hf.data.storage import decode_clip
 from slt_hf.errors import ManifestError
 from slt_hf.processing.landmarks import get_layout
 from slt_hf.processing.pose_files import PoseClip
+from slt_hf.processing.video_clip import VideoClip, to_video_clip
 
 # What sizes and hands go by, besides the model's own landmarks
 NORMALISED_BY = {
@@ -19,19 +20,19 @@ NORMALISED_BY = {
     *("left_hand_wrist", "right_hand_wrist", "left_hand_middle_mcp", "right_hand_middle_mcp"),
 }
 
-Augmentation = Callable[[PoseClip, np.random.Generator], PoseClip]
+Augmentation = Callable[[Any, np.random.Generator], Any]  # a PoseClip to one, or a VideoClip to one
 
 
 class SignCollator:
     """Turns a list of rows into one batch by calling the processor that use calls too, so the two cannot drift apart.
 
     A row is a shard row (`ShardDataset`, or plain `datasets`), a `Sample` or a dictionary of its fields with a `pose`
-    path, a dictionary with a `clip`, or a row of `ReadyInputs`. Augmentation is drawn from (seed, epoch, index), both
-    from the row: the same whatever the batch, the worker or the resume. Labels are the raw text through the
-    processor's tokenizer, or `label_ids[row[label_column]]` for classification.
+    or `video` path, a dictionary with a `clip`, or a row of `ReadyInputs`. Augmentation is drawn from (seed, epoch,
+    index), the last two from the row: the same whatever the batch, the worker or the resume. Labels are the raw text
+    through the processor's tokenizer, or `label_ids[row[label_column]]` for classification.
 
     Args:
-        processor: a `PoseProcessor`, or a `PoseFeatureExtractor` where there is no text.
+        processor: a `PoseProcessor` or `SignVideoProcessor`, or its feature extractor where there is no text.
         augmentation: changes a clip before the processor sees it; None for evaluation.
         text_column: the reference text, or None for no text labels.
         label_column: the class of an isolated sign.
@@ -58,15 +59,16 @@ class SignCollator:
         self.seed = seed
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
-        """The batch: `pose_values` (B, T, V, C), `attention_mask` (B, T) and `labels` (B, L) or (B,)."""
+        """The batch: `pose_values` (B, T, V, C) or `pixel_values` (B, T, 3, H, W), `attention_mask` (B, T) and `labels`
+        (B, L) or (B,)."""
         rows = [as_mapping(row) for row in rows]
         texts = None if self.text_column is None else [filled(row, self.text_column) for row in rows]
         if "pose_values" in rows[0]:
             batch = self._ready(rows, texts)
         elif texts is None:
-            batch = self.processor(poses=self.clips(rows), return_tensors="pt")
+            batch = self.processor(self.clips(rows), return_tensors="pt")
         else:
-            batch = self.processor(poses=self.clips(rows), text=texts, return_tensors="pt")
+            batch = self.processor(self.clips(rows), text=texts, return_tensors="pt")
         if self.label_column is not None:
             batch["labels"] = self._class_labels(rows)
         return dict(batch)
@@ -84,15 +86,17 @@ class SignCollator:
         batch["attention_mask"] = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
         return batch
 
-    def clips(self, rows: Sequence[Mapping[str, Any]]) -> list[PoseClip]:
-        """The rows' clips, augmented."""
+    def clips(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """The rows' clips as the processor takes them, augmented."""
         extractor = getattr(self.processor, "feature_extractor", self.processor)
-        # augmentation may turn hands in three dimensions
-        num_axes = extractor.num_coordinates - 1 if self.augmentation is None else None
-        clips = (clip_of(row, extractor.layout, num_axes) for row in rows)
+        clips: Any = (video_clip_of(row) for row in rows)
+        if not sees_frames(extractor):
+            # augmentation may turn hands in three dimensions
+            num_axes = extractor.num_coordinates - 1 if self.augmentation is None else None
+            clips = (clip_of(row, extractor.layout, num_axes) for row in rows)
         return [self._augmented(clip, row, place) for place, (clip, row) in enumerate(zip(clips, rows, strict=True))]
 
-    def _augmented(self, clip: PoseClip, row: Mapping[str, Any], place: int) -> PoseClip:
+    def _augmented(self, clip: Any, row: Mapping[str, Any], place: int) -> Any:
         if self.augmentation is None:
             return clip
         rng = np.random.default_rng((self.seed, row.get("epoch") or 0, row.get("index", place)))
@@ -112,6 +116,32 @@ class SignCollator:
                     f"in column {self.label_column}; correct the row, or train with its label"
                 )
         return torch.tensor([self.label_ids[label] for label in labels])
+
+
+def sees_frames(processor: Any) -> bool:
+    """Whether a processor or feature extractor reads frames rather than poses."""
+    return processor.model_input_names[0] == "pixel_values"
+
+
+def video_clip_of(row: Mapping[str, Any]) -> VideoClip:
+    """The part of a video that a row names; its frames are read by the processor.
+
+    Args:
+        row: of a manifest or a Hub dataset (`Video(decode=False)`: bytes or a path), or with a `clip`.
+
+    Raises:
+        ManifestError: if it has none.
+    """
+    video = row.get("video") if row.get("clip") is None else row["clip"]
+    if isinstance(video, Mapping):
+        video = video.get("bytes") or video.get("path")
+    if video is None:
+        raise ManifestError(
+            f"row {row.get('id')}: expected a video, found none{' but poses' if row.get('pose') else ''}; name its "
+            "file in the column video, or use a checkpoint that reads poses"
+        )
+    fps = row.get("fps") if isinstance(video, np.ndarray) else None  # files know their own times
+    return to_video_clip(video, fps, row.get("start_ms"), row.get("end_ms"))
 
 
 def clip_of(row: Mapping[str, Any], layout: str | None = None, num_axes: int | None = None) -> PoseClip:

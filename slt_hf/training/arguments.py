@@ -52,9 +52,11 @@ class ModelArguments:
     model_name_or_path: str | None = None
     """A checkpoint of ours to go on from (Hub id or folder); without it a model is built from the fields below"""
     encoder: str | None = None
-    """Pose encoder to start from: a checkpoint of ours of any stage; without it one is made from `encoder_config`"""
+    """Encoder to start from: a checkpoint of ours of any stage, or a VideoMAE such as MCG-NJU/videomae-base, with which
+    the model sees frames of videos; without it one is made from `encoder_config`"""
     encoder_config: str | dict | None = None
-    """Fields of PoseEncoderConfig that differ from the default, as a mapping (JSON on the command line)"""
+    """Fields of PoseEncoderConfig that differ from the default, as a mapping (JSON on the command line); with
+    `model_type: videomae` those of VideoMAEConfig. With a VideoMAE as `encoder`: fields of VideoEncoderConfig"""
     text_model: str | None = None
     """Sequence-to-sequence model that writes the text, e.g. google/umt5-small; its pretrained head is kept"""
     text_config: str | dict | None = None
@@ -74,13 +76,16 @@ class ModelArguments:
     quantization: str | None = None
     """`8bit` or `4bit`: the frozen text model in fewer bits (bitsandbytes), trained through LoRA"""
     lora_r: int = 0
-    """Rank of LoRA adapters on the text model; 0 trains all weights"""
+    """Rank of LoRA adapters; 0 trains all weights"""
     lora_alpha: int = 32
     """Scale of the LoRA update (alpha / r)"""
     lora_dropout: float = 0.05
     """Dropout inside LoRA"""
     lora_target_modules: list[str] | None = None
-    """Modules that get adapters; peft's own choice for the text model's type by default"""
+    """Modules that get adapters; peft's own choice for the type of each part by default"""
+    lora_parts: list[str] | None = None
+    """Parts of the model that get adapters and are else frozen: `text_model` by default; `text_model encoder.backbone`
+    with a VideoMAE as encoder, `videomae` for isolated signs"""
     freeze: list[str] | None = None
     """Prefixes of parameter names that are not trained, e.g. text_model.shared encoder"""
     unfreeze_at_epoch: str | dict | None = None
@@ -120,13 +125,13 @@ class DataArguments:
     layout: str = "signing_85"
     """Landmarks that the model sees (processing/landmarks.py)"""
     fps: float = 25.0
-    """Frame rate that every clip is resampled to"""
+    """Frame rate that every clip is resampled to, or that frames of videos are read at"""
     normalization: str = "shoulders"
     """shoulders, box, max, hands or none (processing/pose_transforms.py)"""
     processor: str | None = None
     """Processor to take over (Hub id or folder); with it layout, fps and normalization come from there"""
     processor_settings: str | dict | None = None
-    """Further fields of PoseFeatureExtractor, as a mapping (JSON on the command line)"""
+    """Further fields of PoseFeatureExtractor or VideoFeatureExtractor, as a mapping (JSON on the command line)"""
     prompt: str | None = None
     """Words put before the signing, with {language} and {sign_language} filled from the sample"""
     language_codes: str | dict | None = None
@@ -166,7 +171,10 @@ class DataArguments:
 
 @dataclass
 class AugmentationArguments:
-    """How training clips are varied (FIELD: what paid in logged ablations); all zero leaves them as they are."""
+    """How training clips are varied (FIELD: what paid in logged ablations); all zero leaves poses as they are.
+
+    Of videos, the frames' times are always drawn anew; `mirror` and `crop` are the only further ones.
+    """
 
     tempo: float = 0.0
     """Standard deviation of the tempo, drawn from a log-normal around 1"""
@@ -194,6 +202,8 @@ class AugmentationArguments:
     """Standard deviation of each hand's turn around its wrist, degrees, about each axis"""
     trim: float = 0.0
     """Each end of a clip loses up to this share of its frames"""
+    crop: float = 0.0
+    """Videos: up to this share of the picture's width and height is cut away, at a random place"""
 
 
 def parse_mapping(name: str, value: str | dict | None) -> dict | None:

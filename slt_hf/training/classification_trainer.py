@@ -72,8 +72,19 @@ class SignClassificationTrainer(SignTrainerMixin, Trainer):
             inputs = self._prepare_inputs(inputs)
             inputs.pop("labels", None)
             with torch.no_grad():
-                rows.append(self.accelerator.gather_for_metrics(model(**inputs).embeddings.float()).cpu())
+                rows.append(self.accelerator.gather_for_metrics(embeddings_of(model, inputs).float()).cpu())
         return torch.cat(rows).numpy()[: len(dataset)]
+
+
+def embeddings_of(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+    """What the head reads, (B, D): our models return it, of transformers' own it is what goes into `classifier`."""
+    read: list[torch.Tensor] = []
+    hook = model.classifier.register_forward_pre_hook(lambda _, arguments: read.append(arguments[0]))
+    try:
+        output = model(**inputs)
+    finally:
+        hook.remove()
+    return output["embeddings"] if "embeddings" in output else read[0]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from slt_hf.data.tables import ENDINGS
 from slt_hf.errors import RecipeError
 
 SYNTHETIC = "synthetic"
+DEFAULT_FPS = 25.0  # of a video whose header gives no rate
 
 
 class Source(Protocol):
@@ -151,7 +152,7 @@ def open_source(name: str, split: str, config: str | None = None, **synthetic: A
 
 
 class ManifestSource:
-    """A manifest whose poses are read when they are needed."""
+    """A manifest whose poses or videos are read when they are needed."""
 
     def __init__(self, path: Path, split: str) -> None:
         self.samples = read_manifest(path, split=split)
@@ -180,12 +181,12 @@ class ManifestSource:
 
 
 def clip_length(sample: Any) -> tuple[int, float]:
-    """Frames between start and end, and frame rate; only the header of a `.pose` file is read."""
+    """Frames between start and end, and frame rate; only the header of a `.pose` file or a video is read."""
     from slt_hf.poses.formats import read_clip
     from slt_hf.processing.pose_files import read_pose_header
 
     if sample.pose is None:
-        raise RecipeError(f"sample {sample.id}: expected a pose, found only a video; run `slt-hf prepare` first")
+        return video_length(sample)
     if str(sample.pose).endswith(".pose"):
         header = read_pose_header(sample.pose)
         start, end = sample.start_ms or 0, sample.end_ms
@@ -193,6 +194,18 @@ def clip_length(sample: Any) -> tuple[int, float]:
         return max(1, frames - round(start * header.fps / 1000)), header.fps
     clip = read_clip(sample.pose, sample.layout, None, sample.start_ms, sample.end_ms, default_fps=sample.fps)
     return clip.num_frames, clip.fps
+
+
+def video_length(sample: Any) -> tuple[int, float]:
+    """`clip_length` of a video: good enough to batch by, though headers may be wrong. A picture is one frame."""
+    from slt_hf.processing.video_reading import probe_video
+
+    info = probe_video(sample.video)
+    fps = info.fps or sample.fps or DEFAULT_FPS
+    end_ms = sample.end_ms if sample.end_ms is not None else info.duration_ms
+    if end_ms is None:  # no header says it
+        end_ms = 1000 * (info.num_frames or 1) / fps
+    return max(1, round((end_ms - (sample.start_ms or 0)) * fps / 1000)), fps
 
 
 class ShardSource:
@@ -229,6 +242,9 @@ class HubSource:
                 f"dataset {name}: expected a split {split!r}, found {', '.join(available)}; name one of these"
             )
         self.rows = datasets.load_dataset(name, config, split=wanted[0])
+        for column, feature in self.rows.features.items():
+            if isinstance(feature, datasets.Video):  # we read the frames that we want, and without torchcodec
+                self.rows = self.rows.cast_column(column, datasets.Video(decode=False))
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from transformers import (
     EncoderDecoderModel,
     PreTrainedModel,
 )
-from transformers.utils import logging
 
 from slt_hf.errors import CheckpointError, RecipeError
 from slt_hf.modeling import (
@@ -25,30 +23,16 @@ from slt_hf.modeling import (
     SignTextDualEncoderModel,
     SignToTextForConditionalGeneration,
 )
-from slt_hf.processing import PoseFeatureExtractor, PoseProcessor
+from slt_hf.processing import PoseFeatureExtractor, PoseProcessor, SignVideoProcessor
 from slt_hf.processing.landmarks import get_layout
 from slt_hf.training.arguments import DataArguments, ModelArguments, mapping
-
-logger = logging.get_logger(__name__)
-
-
-def load_checkpoint(cls: type[PreTrainedModel], name: str, **kwargs: Any) -> PreTrainedModel:
-    """`from_pretrained` that refuses a checkpoint with weights missing, instead of making some up.
-
-    Raises:
-        CheckpointError: if the checkpoint is absent or does not hold every weight of `cls`.
-    """
-    try:
-        model, info = cls.from_pretrained(name, output_loading_info=True, **kwargs)
-    except OSError as error:
-        raise CheckpointError(f"{name}: expected a checkpoint folder or Hub id, but {error}; check the name") from error
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise CheckpointError(
-            f"{name}: expected every weight of {cls.__name__}, found {len(missing)} missing, such as {missing[0]}; "
-            "use a checkpoint of this class"
-        )
-    return model
+from slt_hf.training.loading import load_checkpoint
+from slt_hf.training.video_models import (
+    build_video_classifier,
+    build_video_encoder,
+    build_video_extractor,
+    sees_frames,
+)
 
 
 def load_encoder(name: str) -> PoseEncoderModel:
@@ -170,18 +154,29 @@ def load_tokenizer(model: ModelArguments) -> Any:
 
 
 def build_translation_model(model: ModelArguments, data: DataArguments) -> tuple[PreTrainedModel, PoseProcessor]:
-    """A model that writes text, with its processor."""
+    """A model that writes text, with its processor; with a VideoMAE as encoder it sees frames.
+
+    Raises:
+        RecipeError: if parts of the recipe do not fit together.
+    """
+    frames = sees_frames(model)
+    processor_class = SignVideoProcessor if frames else PoseProcessor
+    if frames and model.head == "ctc":
+        raise RecipeError("head: expected attention for a model that sees frames, found ctc; remove the option")
     if model.model_name_or_path is not None:
-        processor = PoseProcessor.from_pretrained(model.model_name_or_path)
+        processor = processor_class.from_pretrained(model.model_name_or_path)
         cls = PoseEncoderForCTC if model.head == "ctc" else SignToTextForConditionalGeneration
         return load_checkpoint(cls, model.model_name_or_path), processor
-    extractor, tokenizer = build_feature_extractor(data), load_tokenizer(model)
-    processor = PoseProcessor(extractor, tokenizer, prompt=data.prompt, language_codes=mapping(data.language_codes))
+    encoder: PreTrainedModel | None = build_video_encoder(model) if frames else None
+    extractor: Any = build_feature_extractor(data) if encoder is None else build_video_extractor(encoder, data)
+    tokenizer = load_tokenizer(model)
+    options: dict[str, Any] = {"prompt": data.prompt, "language_codes": mapping(data.language_codes)}
+    processor = processor_class(extractor, tokenizer, **options)
     if model.head == "ctc":
         return build_ctc_model(model, extractor, tokenizer), processor
     text_model = build_text_model(model, len(tokenizer))
     complete_token_ids(text_model, tokenizer)
-    encoder = build_encoder(model, extractor)
+    encoder = build_encoder(model, extractor) if encoder is None else encoder
     joined = SignToTextForConditionalGeneration.from_encoder_text_pretrained(
         encoder, text_model, text_encoder=model.text_encoder  # type: ignore[arg-type]
     )
@@ -214,8 +209,10 @@ def build_ctc_model(model: ModelArguments, extractor: PoseFeatureExtractor, toke
 
 def build_classification_model(
     model: ModelArguments, data: DataArguments, classes: list[str]
-) -> tuple[PreTrainedModel, PoseFeatureExtractor]:
+) -> tuple[PreTrainedModel, Any]:
     """A model that names an isolated sign, with its feature extractor."""
+    if sees_frames(model):
+        return build_video_classifier(model, data, classes)
     if model.model_name_or_path is not None:
         extractor = PoseFeatureExtractor.from_pretrained(model.model_name_or_path)
         return load_checkpoint(PoseEncoderForSignClassification, model.model_name_or_path), extractor
@@ -255,50 +252,3 @@ def text_encoder_of(model: ModelArguments, vocabulary: int) -> PreTrainedModel:
         if not config.is_encoder_decoder:
             return AutoModel.from_pretrained(model.text_model)
     return build_text_model(model, vocabulary).get_encoder()
-
-
-def add_lora(model: SignToTextForConditionalGeneration, arguments: ModelArguments) -> Any:
-    """LoRA adapters on the text model, everything else of it frozen; encoder and projector are trained whole.
-
-    Returns:
-        peft's model around the same text model: call `merge_and_unload()` on it when training is done, so that the
-        finished folder is a checkpoint like any other.
-    """
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-
-    text_model = model.text_model
-    if arguments.quantization is not None:
-        text_model = prepare_model_for_kbit_training(text_model, use_gradient_checkpointing=False)
-    config = LoraConfig(
-        r=arguments.lora_r,
-        lora_alpha=arguments.lora_alpha,
-        lora_dropout=arguments.lora_dropout,
-        target_modules=arguments.lora_target_modules or default_lora_targets(text_model),
-    )
-    adapted = get_peft_model(text_model, config)
-    trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-    logger.info(f"LoRA trains {trained:,} weights of {text_model.num_parameters():,} of the text model")
-    return adapted
-
-
-def default_lora_targets(text_model: PreTrainedModel) -> list[str] | str:
-    """peft's own choice for the type, else every linear layer."""
-    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as TARGETS
-
-    model_type = text_model.config.model_type
-    return list(TARGETS.get(model_type, TARGETS.get({"umt5": "mt5"}.get(model_type, ""), ()))) or "all-linear"
-
-
-def merge_lora(adapted: Any, output_dir: str | Path) -> None:
-    """Save the adapters alone in `adapter/`, then merge them into the text model; nothing without adapters.
-
-    Weights in few bits are written out in float32: the finished folder is a checkpoint like any other, which loads
-    without bitsandbytes, and holds what quantisation left of them.
-    """
-    if adapted is None:
-        return
-    adapted.save_pretrained(str(Path(output_dir) / "adapter"))
-    text_model = adapted.merge_and_unload()
-    if hasattr(text_model, "hf_quantizer"):  # set where weights were loaded in few bits, absent elsewhere
-        text_model.dequantize()
-        text_model.float()

@@ -55,13 +55,34 @@ def first_rows(dataset: SignDataset, count: int | None) -> SignDataset:
     return dataset if count is None else dataset.keep(np.arange(len(dataset)) < count)
 
 
-def build_augmentation(arguments: AugmentationArguments) -> Callable[[Any, np.random.Generator], Any] | None:
-    """A function that varies a clip, or None where the recipe varies nothing."""
-    if arguments == AugmentationArguments():
+def build_augmentation(
+    arguments: AugmentationArguments, of_videos: bool = False
+) -> Callable[[Any, np.random.Generator], Any] | None:
+    """A function that varies a clip, or None where the recipe varies nothing.
+
+    Args:
+        of_videos: the model sees frames, whose times are always drawn anew.
+
+    Raises:
+        RecipeError: if the recipe varies what such clips do not have.
+    """
+    wanted = {name: value for name, value in asdict(arguments).items() if value}
+    fitting = {"mirror", "crop"} if of_videos else set(asdict(arguments)) - {"crop"}
+    if strangers := wanted.keys() - fitting:
+        raise RecipeError(
+            f"{', '.join(sorted(strangers))}: expected augmentations of {'videos' if of_videos else 'poses'} "
+            f"({', '.join(sorted(fitting))}), found these as well; remove them from the recipe"
+        )
+    if of_videos:
+        from slt_hf.processing.video_augmentation import VideoAugmentationSettings, augment_video
+
+        varied = VideoAugmentationSettings(**wanted)
+        return lambda clip, rng: augment_video(clip, rng, varied)
+    if not wanted:
         return None
     from slt_hf.processing.pose_augmentation import AugmentationSettings, augment_clip
 
-    settings = AugmentationSettings(**asdict(arguments))
+    settings = AugmentationSettings(**wanted)
     return lambda clip, rng: augment_clip(clip, rng, settings)
 
 

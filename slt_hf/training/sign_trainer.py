@@ -20,7 +20,7 @@ from slt_hf.model_card import write_card
 from slt_hf.training.arguments import ModelArguments, mapping
 
 LAYER = re.compile(r"^(.*?)\b(?:layers|layer|block|h)\.(\d+)\.")
-ENCODER_PARTS = ("encoder.", "projector.")
+ENCODER_PARTS = ("encoder.", "projector.", "videomae.")
 
 
 class EpochDataLoader(DataLoader):
@@ -154,7 +154,7 @@ class SignTrainerMixin(Trainer):
 def learning_rate_multipliers(model: nn.Module, arguments: ModelArguments) -> dict[str, float]:
     """For each parameter, its learning rate as a multiple of the recipe's.
 
-    Layers are counted from the top of their own stack (pose encoder, text encoder, text decoder); what lies below a
+    Layers are counted from the top of their own stack (sign encoder, text encoder, text decoder); what lies below a
     stack's first layer, such as embeddings, counts as one layer more.
     """
     depth: dict[str, int] = defaultdict(int)
