@@ -124,7 +124,8 @@ def add_code(folder: Path) -> None:
     from slt_hf.checkpoint import load_processor, read_json, read_processor
 
     values = read_json(folder, "config.json")
-    if "auto_map" not in values:
+    own = values["architectures"][0] in modeling.__all__  # transformers' own classes need no code of ours
+    if "auto_map" not in values and own:
         model_class = getattr(modeling, values["architectures"][0])
         config = model_class.config_class.from_pretrained(folder)
         custom_object_save(config, folder, config=config)

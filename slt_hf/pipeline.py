@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from slt_hf.checkpoint import (
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["Classification", "SignClassifier", "SignTranslator", "Translation", "bundled_checkpoint"]
+
+
+# architecture of isolated signs -> the module that defines it
+CLASSIFIERS = {
+    "PoseEncoderForSignClassification": "slt_hf.modeling",
+    "VideoMAEForVideoClassification": "transformers",
+}
 
 
 @dataclass(frozen=True)
@@ -222,7 +230,7 @@ class SignClassifier:
     Example:
         ```python
         classifier = SignClassifier.from_pretrained("org/isolated-signs")
-        print(classifier("book.pose").label)
+        print(classifier("book.pose").label)  # or a video, for a checkpoint that sees frames
         ```
     """
 
@@ -247,10 +255,8 @@ class SignClassifier:
             from slt_hf.export.engines import open_classifier
 
             return cls(load_processor(folder), *open_classifier(folder, device, dtype))
-        from slt_hf.modeling import modeling_pose_encoder
-
-        name = architecture_of(folder, ("PoseEncoderForSignClassification",))
-        model = load_model(getattr(modeling_pose_encoder, name), folder, device, dtype)
+        name = architecture_of(folder, tuple(CLASSIFIERS))
+        model = load_model(getattr(import_module(CLASSIFIERS[name]), name), folder, device, dtype)
         labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
         threshold = model.config.to_dict().get("unknown_threshold")
         return cls(load_processor(folder), TorchClassifier(model), labels, threshold)

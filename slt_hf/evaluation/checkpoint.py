@@ -15,7 +15,6 @@ from slt_hf.errors import EvaluationError, SignDataError
 from slt_hf.evaluation.bootstrap import SEED
 from slt_hf.evaluation.predictions import LABEL_COLUMNS, REFERENCE_COLUMNS, Predictions
 from slt_hf.evaluation.robustness import Disturbance
-from slt_hf.processing.pose_files import PoseClip
 
 CLIP_COLUMNS = frozenset(
     "clip pose confidence video num_frames num_landmarks num_coordinates layout fps width height num_people offset "
@@ -58,7 +57,12 @@ class Checkpoint:
         processor = self.model.processor
         return not self.classifies and bool(processor.prompt or processor.language_codes)
 
-    def __call__(self, clips: Sequence[PoseClip], **languages: str | None) -> list[Output]:
+    @property
+    def sees_frames(self) -> bool:
+        """Whether it reads videos rather than poses."""
+        return self.model.processor.model_input_names[0] == "pixel_values"
+
+    def __call__(self, clips: Sequence[Any], **languages: str | None) -> list[Output]:
         """One output per clip; `language` and `sign_language` where `wants_languages`.
 
         Raises:
@@ -101,7 +105,7 @@ def load_checkpoint(
 
     folder = find_checkpoint(name, revision)
     architecture = (read_json(folder, "config.json").get("architectures") or [""])[0]
-    if architecture.endswith("ForSignClassification"):
+    if architecture.endswith(("ForSignClassification", "ForVideoClassification")):
         return Checkpoint(SignClassifier.from_pretrained(folder, device=device), classifies=True)
     translator = SignTranslator.from_pretrained(folder, device=device)
     if architecture.endswith("ForCTC"):
@@ -123,13 +127,21 @@ def predict(
         rows: manifest rows, shard rows or rows with a clip.
         places: only these rows: what one process of several does.
         disturbance: a condition of `robustness.CONDITIONS`; its noise depends on seed and place alone.
+
+    Raises:
+        EvaluationError: for a disturbance of a checkpoint that sees frames, since it changes landmarks.
     """
+    if disturbance is not None and checkpoint.sees_frames:
+        raise EvaluationError(
+            "expected a checkpoint that reads poses, since robustness is measured by disturbing landmarks, found one "
+            "that sees frames; leave --robustness out"
+        )
     outputs: dict[int, Output] = {}
     for batch, languages in batches(checkpoint, rows, range(len(rows)) if places is None else places, batch_size):
-        clips: dict[int, PoseClip] = {}
+        clips: dict[int, Any] = {}
         for place in batch:
             try:
-                clip = read_row(rows[place])
+                clip = read_row(rows[place], checkpoint.sees_frames)
                 clips[place] = clip if disturbance is None else disturbance(clip, np.random.default_rng((seed, place)))
             except SignDataError as error:
                 outputs[place] = Output(failure=str(error))
@@ -137,8 +149,13 @@ def predict(
     return sorted(outputs.items())
 
 
-def read_row(row: Mapping[str, Any]) -> PoseClip:
-    """The clip of a row; the poses of a row that has only a video are extracted here."""
+def read_row(row: Mapping[str, Any], frames: bool = False) -> Any:
+    """The clip of a row, for a checkpoint that sees `frames` a VideoClip; the poses of a row that has only a video are
+    extracted here."""
+    if frames:
+        from slt_hf.data.collator import video_clip_of
+
+        return video_clip_of(row)
     if row.get("pose") is None and row.get("clip") is None and row.get("video") is not None:
         from slt_hf.clips import load_clip
 
@@ -148,7 +165,7 @@ def read_row(row: Mapping[str, Any]) -> PoseClip:
     return clip_of(row)
 
 
-def run(checkpoint: Checkpoint, clips: Sequence[PoseClip], languages: Mapping[str, str | None]) -> list[Output]:
+def run(checkpoint: Checkpoint, clips: Sequence[Any], languages: Mapping[str, str | None]) -> list[Output]:
     """All clips at once; if one of them is refused, one by one, so that only this one fails."""
     if not clips:
         return []
