@@ -28,6 +28,7 @@ KINDS = {
     "SignToTextForConditionalGeneration": ("translation", "translation"),
     "PoseEncoderForCTC": ("recognition", "video-classification"),
     "PoseEncoderForSignClassification": ("classification", "video-classification"),
+    "VideoMAEForVideoClassification": ("classification", "video-classification"),
     "SignTextDualEncoderModel": ("contrastive", "feature-extraction"),
 }
 
@@ -72,8 +73,10 @@ def render_card(folder: Path, repo_id: str, facts: dict[str, Any]) -> str:
     if architecture not in KINDS:
         raise HubError(f"{folder}: expected one of {', '.join(KINDS)}, found {architecture}; write README.md by hand")
     template = Template((TEMPLATES / f"{KINDS[architecture][0]}.md").read_text(encoding="utf-8"))
-    poses = processor.get("feature_extractor", processor)
-    values = describe_config(config) | describe_poses(poses, config) | describe_facts(facts, repo_id)
+    reads = processor.get("feature_extractor", processor)
+    frames = reads.get("feature_extractor_type") == "VideoFeatureExtractor"
+    clips = describe_videos(reads) if frames else describe_poses(reads, config)
+    values = describe_config(config) | clips | describe_facts(facts, repo_id)
     values |= {"architecture": architecture, "parameters": f"{count_parameters(folder) / 1e6:.1f} million"}
     return front_matter(facts, repo_id, architecture) + template.substitute(values)
 
@@ -87,9 +90,26 @@ def describe_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_poses(poses: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
-    made_by = " ".join(str(value) for value in (poses.get("provenance") or {}).values())
     told = {name: poses.get(name, "not stated") for name in ("layout", "num_coordinates", "fps", "normalization")}
-    return told | {"extractor": made_by or "not stated"}
+    points = describe_config(config)["num_landmarks"]
+    told["input"] = (
+        f"landmark layout `{told['layout']}`, {points} points, {told['num_coordinates']} values a point, {told['fps']} "
+        f"frames a second, normalised by `{told['normalization']}`"
+    )
+    given = {"given": "poses", "clip": "clip.pose", "source": "poses were made by"}
+    return told | given | {"extractor": provenance_of(poses)}
+
+
+def describe_videos(frames: dict[str, Any]) -> dict[str, Any]:
+    """The same of a checkpoint that sees frames."""
+    size, count = frames["image_size"], frames["num_frames"]
+    pace = f"{frames['fps']} frames a second" if count is None else f"{count} frames, spread evenly over the clip"
+    given = {"given": "videos", "clip": "clip.mp4", "source": "videos came from"}
+    return given | {"input": f"{pace}, {size} x {size} pixels (`{frames['fit']}`)", "extractor": provenance_of(frames)}
+
+
+def provenance_of(extractor: dict[str, Any]) -> str:
+    return " ".join(str(value) for value in (extractor.get("provenance") or {}).values()) or "not stated"
 
 
 def describe_facts(facts: dict[str, Any], repo_id: str) -> dict[str, Any]:

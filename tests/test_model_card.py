@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny_checkpoints import save_classification, save_recognition, save_translation
+from tiny_checkpoints import (
+    save_classification,
+    save_recognition,
+    save_translation,
+    save_video_classification,
+    save_video_translation,
+)
 
 from slt_hf.errors import HubError
 from slt_hf.model_card import count_parameters, metrics_table, read_facts, write_card
@@ -30,6 +36,22 @@ def test_every_kind_of_checkpoint_has_a_card_without_gaps(tmp_path: Path, save: 
     assert "$" not in card
     head = yaml.safe_load(card.split("---")[1])
     assert head["license"] == "cc-by-4.0" and head["model-index"][0]["results"][0]["metrics"][0]["value"] == 12.5
+
+
+@pytest.mark.parametrize(
+    ("save", "told"),
+    [
+        (save_video_translation, ["12.5 frames a second, 16 x 16 pixels", "given as videos", "SignTranslator"]),
+        (save_video_classification, ["8 frames, spread evenly", "`VideoMAEForVideoClassification`", "40 signs"]),
+    ],
+)
+def test_a_checkpoint_that_sees_frames_has_a_card_that_says_so(tmp_path: Path, save: Any, told: list[str]):
+    save(tmp_path)
+    facts_file(tmp_path, **FACTS, metrics=[METRIC])
+    card = write_card(tmp_path, "org/name").read_text()
+    for text in [*told, '("clip.mp4")', 'videos="clip.mp4"', "| videos came from | not stated |", "Only 3 signs."]:
+        assert text in card, text
+    assert "$" not in card and "pose" not in card.split("---", 2)[2]
 
 
 def test_classification_card_counts_its_signs(tmp_path: Path):

@@ -77,3 +77,46 @@ def save(model: Any, folder: Path) -> Path:
     model.save_pretrained(folder)
     tiny_processor().save_pretrained(folder)
     return folder
+
+
+VIDEOMAE: dict[str, Any] = {
+    "image_size": 16, "patch_size": 8, "num_frames": 8, "hidden_size": 16, "num_hidden_layers": 2,
+    "num_attention_heads": 2, "intermediate_size": 16,
+}  # fmt: skip
+
+
+def save_video_translation(folder: Path, seed: int = 0) -> Path:
+    """A sign-to-text checkpoint that sees frames through a VideoMAE, with its processor."""
+    import torch
+    from transformers import T5Config
+
+    from slt_hf.modeling import SignToTextConfig, SignToTextForConditionalGeneration
+    from slt_hf.processing import SignVideoProcessor, VideoFeatureExtractor
+
+    torch.manual_seed(seed)
+    text = T5Config(
+        vocab_size=3 + len(WORDS), d_model=16, d_kv=4, num_heads=2, d_ff=16, num_layers=1, num_decoder_layers=1,
+        decoder_start_token_id=0, initializer_factor=3.0,
+    )  # fmt: skip
+    encoder = {"model_type": "slt_video_encoder", "backbone_config": {"model_type": "videomae", **VIDEOMAE}}
+    config = SignToTextConfig(encoder_config=encoder, text_config=text.to_dict(), text_encoder="skip")
+    SignToTextForConditionalGeneration(config).save_pretrained(folder)
+    SignVideoProcessor(
+        VideoFeatureExtractor(image_size=16, num_frames=None, fps=12.5), tiny_tokenizer()
+    ).save_pretrained(folder)
+    return folder
+
+
+def save_video_classification(folder: Path, seed: int = 0, **config: Any) -> Path:
+    """transformers' VideoMAE classifier with our processor, its classes named as the words."""
+    import torch
+    from transformers import VideoMAEConfig, VideoMAEForVideoClassification
+
+    from slt_hf.processing import VideoFeatureExtractor
+
+    torch.manual_seed(seed)
+    labels = {index: word.upper() for index, word in enumerate(WORDS)}
+    fields = {"use_mean_pooling": True, "initializer_range": 0.5, "id2label": labels, **VIDEOMAE, **config}
+    VideoMAEForVideoClassification(VideoMAEConfig(**fields)).save_pretrained(folder)
+    VideoFeatureExtractor(num_frames=8, image_size=16).save_pretrained(folder)
+    return folder
