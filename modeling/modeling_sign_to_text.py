@@ -146,6 +146,8 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         encoder = load_encoder(encoder, encoder_kwargs or {})
         if not isinstance(text_model, PreTrainedModel):
             text_model = AutoModelForSeq2SeqLM.from_pretrained(text_model, **text_kwargs)
+        attention = [(part.config, part.config._attn_implementation) for whole in (encoder, text_model)
+                     for part in whole.modules() if isinstance(part, PreTrainedModel)]  # fmt: skip
         config = SignToTextConfig(
             encoder_config=encoder.config,
             text_config=text_model.config,
@@ -153,6 +155,8 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
             text_head_tied=head_is_tied(text_model),
         )
         model = cls(config, encoder, text_model)
+        for own, implementation in attention:  # a config made of configs resets theirs, and attention would be eager
+            own._attn_implementation = implementation
         # sign features start at the size of the token embeddings they stand in for
         size = text_model.get_input_embeddings().weight.detach().float().square().mean().sqrt()
         nn.init.constant_(model.projector.norm.weight, size.item())

@@ -82,7 +82,10 @@ class VideoEncoderModel(VideoEncoderPreTrainedModel):
         Args:
             fields: of `VideoEncoderConfig`.
         """
-        return cls(VideoEncoderConfig(backbone_config=backbone.config, **fields), backbone)
+        attention = backbone.config._attn_implementation  # which a config made of this one resets
+        encoder = cls(VideoEncoderConfig(backbone_config=backbone.config, **fields), backbone)
+        encoder.config._attn_implementation = attention
+        return encoder
 
     @can_return_tuple
     def forward(

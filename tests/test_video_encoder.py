@@ -135,6 +135,18 @@ def test_videomae_joins_a_text_model_and_reads_clips_of_any_length(tmp_path: Pat
         torch.testing.assert_close(model(**inputs, labels=labels).logits[1:], alone, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_joined_parts_keep_their_attention(implementation: str):
+    from transformers import PreTrainedModel, T5ForConditionalGeneration
+
+    backbone, text = VideoMAEModel(BACKBONE), T5ForConditionalGeneration(T5)
+    backbone.set_attn_implementation(implementation)
+    text.set_attn_implementation(implementation)
+    model = SignToTextForConditionalGeneration.from_encoder_text_pretrained(backbone, text)
+    parts = [part for part in model.modules() if isinstance(part, PreTrainedModel) and part is not model]
+    assert {part.config._attn_implementation for part in parts} == {implementation}
+
+
 def test_the_translator_reads_videos_and_pictures_where_the_checkpoint_sees_frames(tmp_path: Path):
     from slt_hf import SignTranslator
     from slt_hf.processing import SignVideoProcessor, VideoFeatureExtractor
