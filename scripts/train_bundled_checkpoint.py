@@ -37,6 +37,7 @@ from slt_hf.modeling.modeling_pose_encoder import ctc_loss
 from slt_hf.modeling.modeling_sign_to_text import compress_runs
 from slt_hf.pipeline import SignTranslator
 from slt_hf.processing.feature_extraction_pose import PoseFeatureExtractor
+from slt_hf.processing.pose_resampling import sample_frames
 from slt_hf.processing.processing_pose import PoseProcessor
 from slt_hf.synthesis.vocabulary import names
 from slt_hf.training.word_tokenizer import train_word_tokenizer
@@ -47,9 +48,10 @@ import bundled_recordings  # isort: skip  (scripts run from their own folder)
 
 Spoken = list[tuple[str, Any]]  # what clips say, and the clips
 Losses = Callable[[Any, float], dict[str, tuple[float, torch.Tensor]]]  # batch, share done -> name: weight, loss
-MIX = ["sentence=0.52", "word=0.1", "signs=0.18", "letters=0.12", "words=0.08"]
+MIX = "sentence=0.36 sentences=0.08 word=0.09 signs=0.14 letters=0.12 words=0.08 idle=0.13".split()
+SLOW_CAMERAS = 0.3  # of clips are seen at 10, 15 or 30 frames a second
+FPS = 25.0
 POSITION_SPEED = 30  # learning rate of T5's position biases, in learning rates
-ENCODER_SHARE = 0.75  # of the time: most mistakes are signs misread
 TEXT_MODEL = {"d_model": 192, "d_kv": 32, "num_heads": 6, "d_ff": 512, "num_layers": 2, "num_decoder_layers": 2}
 
 CARD = Path(__file__).with_name("bundled_card.yaml")
@@ -61,6 +63,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--resume", type=Path, help="folder of a checkpoint to go on from")
     parser.add_argument("--stages", nargs="+", default=["encoder", "decoder"], help="of the training")
     parser.add_argument("--minutes", type=float, default=25, help="of processor time for training")
+    parser.add_argument("--encoder-share", type=float, default=0.75, help="of the time: signs are misread most")
     parser.add_argument("--recordings", type=Path, help="folder of the shared real data; without it all is synthetic")
     parser.add_argument("--mix", nargs="+", default=MIX, help="source=weight")
     parser.add_argument("--frames", type=int, default=1800, help="of a batch, padding counted")
@@ -116,11 +119,12 @@ def pad(rows: list[torch.Tensor], value: int) -> torch.Tensor:
 
 def vary(example: Example, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Another tempo, another angle, some noise, a hand that is missing for a while: (T, V, C) and its frame targets."""
-    made = np.flatnonzero(example.frame_targets)  # most of the rest before and after is left out, most of the time
-    first, last = max(0, made[0] - rng.integers(2, 16)), min(len(example.poses) - 1, made[-1] + rng.integers(2, 16))
+    first, last = shown(example.frame_targets, rng)
     length = max(8, round((last - first + 1) * rng.uniform(0.7, 1.15)))
     places = np.linspace(first, last, length).round().astype(int)
     poses = example.poses[places].astype(np.float32)
+    if rng.random() < SLOW_CAMERAS:
+        poses = filmed(poses, rng.choice([10.0, 15.0, 30.0]) / FPS)
     turn = np.eye(2) * rng.uniform(0.92, 1.08, 2) + rng.normal(0, 0.04, (2, 2))
     moved = poses[..., :2] @ turn.T.astype(np.float32) + rng.normal(0, 0.03, 2)
     moved += rng.normal(0, rng.uniform(0, 0.012), moved.shape)
@@ -130,6 +134,26 @@ def vary(example: Example, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
             start = rng.integers(length)
             poses[start : start + rng.integers(2, 8), hand] = 0
     return poses, example.frame_targets[places]
+
+
+def shown(frame_targets: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    """First and last frame of the part of a clip that is used: what is signed, with as much before and after as a live
+    translator hears of it, now and then all there is; any part where nothing is signed."""
+    end, made = len(frame_targets) - 1, np.flatnonzero(frame_targets)
+    if not len(made):
+        first = int(rng.integers(max(1, end // 2)))
+        return first, int(rng.integers(min(end, first + 8), end + 1))
+    before, after = (rng.integers(2, 120 if rng.random() < 0.25 else 16) for _ in range(2))
+    return max(0, made[0] - before), min(end, made[-1] + after)
+
+
+def filmed(poses: np.ndarray, rate: float) -> np.ndarray:
+    """Poses (T, V, C) by a camera of `rate` times as many frames a second, back at the model's rate as in streams."""
+    times = np.arange(0, len(poses) - 1 + 1e-6, 1 / rate)
+    points, confidence = sample_frames(poses[..., :2], poses[..., 2], times)
+    back = np.arange(len(poses)) * rate
+    points, confidence = sample_frames(points, confidence, np.minimum(back, len(times) - 1))
+    return np.concatenate([points, confidence[..., None]], -1)
 
 
 def optimise(
@@ -165,12 +189,13 @@ def optimise(
 def train_encoder(model: Any, processor: PoseProcessor, store: ExampleStore, options: argparse.Namespace) -> None:
     """First stage, signs and letters: at first by when each is made, then by their order alone.
 
-    Begun at once, CTC first learns to say nothing at all.
+    Begun at once, CTC first learns to say nothing at all. An encoder that reads already begins with both.
     """
     rng = np.random.default_rng(options.seed)
+    known = 0.3 if options.resume else 0.0
 
     def losses(examples: list[Example], done: float) -> dict[str, tuple[float, torch.Tensor]]:
-        batch = collate(examples, processor, rng)
+        batch, done = collate(examples, processor, rng), max(done, known + 1e-6)
         encoded = model.encoder(batch["pose_values"], batch["attention_mask"])
         logits = model.ctc_head(encoded.last_hidden_state)
         ctc = ctc_loss(logits, encoded.attention_mask, batch["gloss_labels"], blank=0)
@@ -182,7 +207,7 @@ def train_encoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
         model,
         batches,
         losses,
-        ENCODER_SHARE * options.minutes,
+        options.encoder_share * options.minutes,
         options.learning_rate,
         lambda mean: save(mean, processor, options.output),
     )
@@ -209,8 +234,8 @@ def collect_signs(
             means, _ = compress_runs(encoded.last_hidden_state, encoded.attention_mask, best)
         for example, mean, row in zip(examples, means.numpy(), best, strict=True):
             found = [int(label) for label in torch.unique_consecutive(row) if label]
-            if example.text is not None and found:
-                read.append((mean[: len(found)].copy(), example.text))
+            if example.text is not None:
+                read.append((mean[: max(1, len(found))].copy(), example.text))  # one zero where nothing was read
             if found == list(example.targets):
                 for target, vector in zip(example.targets, mean, strict=False):
                     signs[int(target)].append(vector.copy())
@@ -264,7 +289,7 @@ def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
         model,
         repeat(64),
         losses,
-        (1 - ENCODER_SHARE) * options.minutes,
+        (1 - options.encoder_share) * options.minutes,
         options.learning_rate,
         lambda mean: save(mean, processor, options.output),
     )

@@ -7,6 +7,7 @@ their seeds differ.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import cache
 from itertools import islice
 from typing import NamedTuple
@@ -16,14 +17,17 @@ import numpy as np
 from slt_hf.processing.pose_files import PoseClip
 from slt_hf.synthesis.choreography import choreograph
 from slt_hf.synthesis.grammar import sentences
+from slt_hf.synthesis.idle import draw_idle, idle_clip
 from slt_hf.synthesis.lexicon import LETTER_PREFIX, letter_score, lexicon
 from slt_hf.synthesis.motion import perform
+from slt_hf.synthesis.phonology import Score
 from slt_hf.synthesis.recording import record
 from slt_hf.synthesis.signer import Signer
 from slt_hf.synthesis.synthesizer import synthesize
 
 TEST_SIGNERS = 1_000_000_007  # mixed into every seed that draws somebody for a test
 NOISY_SHARE = 0.4  # of training clips
+BESIDE_SHARE = 0.35  # of idle clips: beside a sentence, the hands up in between
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 CHARACTERS = LETTERS + "0123456789"
 REAL_SIGNS = {  # label in recordings of isolated words -> target and what it says; most are signs of the lexicon too
@@ -73,6 +77,20 @@ def sign_unseen(text: str | None = None, seed: int | None = None, noisy: bool = 
     return pair.text, synthesize(pair.glosses, seed, signer), seed
 
 
+def idle_unseen(seed: int, unseen: bool = False, noisy: bool = False) -> tuple[list[str], PoseClip]:
+    """Somebody training has never seen, who does not sign.
+
+    Args:
+        unseen: movements of a kind that training has never seen either.
+
+    Returns:
+        What they do, by the names of `synthesis/idle.yaml`, and the clip.
+    """
+    rng = np.random.default_rng((TEST_SIGNERS, seed, 1))
+    clip, movements = idle_clip(int(rng.integers(1 << 31)), Signer.random(rng, noisy), int(rng.integers(1, 4)), unseen)
+    return movements, clip
+
+
 def training_texts(count: int, seed: int) -> list[str]:
     """What training may say, for a tokenizer to take its words from: each word of a lone sign often enough."""
     alone = [text_of_sign(target) for target in [*lexicon(), *dict(REAL_SIGNS.values())]] * 5
@@ -86,6 +104,25 @@ def sentence(rng: np.random.Generator) -> Draft:
     """A sentence of the training split."""
     pair = next(sentences("train", int(rng.integers(1 << 31))))
     return sign(list(pair.glosses), pair.text, rng)
+
+
+def sentence_after_sentence(rng: np.random.Generator) -> Draft:
+    """Two sentences of the training split, the hands up in between: what a stream has of somebody who does not rest."""
+    first, second = (next(sentences("train", int(rng.integers(1 << 31)))) for _ in range(2))
+    return sign([*first.glosses, *second.glosses], f"{first.text} {second.text}", rng)
+
+
+def idle(rng: np.random.Generator) -> Draft:
+    """Hands that say nothing, alone or before and after a sentence, which is all that such a clip says."""
+    if rng.random() > BESIDE_SHARE:
+        return sign([], "", rng, before=idle_scores(rng))
+    pair = next(sentences("train", int(rng.integers(1 << 31))))
+    before, after = (idle_scores(rng, 2) if rng.random() < 0.6 else [] for _ in range(2))
+    return sign(list(pair.glosses), pair.text, rng, before, after)
+
+
+def idle_scores(rng: np.random.Generator, most: int = 3) -> list[Score]:
+    return [draw_idle(rng)[1] for _ in range(rng.integers(1, most + 1))]
 
 
 def signs(rng: np.random.Generator) -> Draft:
@@ -111,11 +148,12 @@ def text_of_sign(target: str) -> str:
     return f"{said[0].upper()}{said[1:].rstrip('.')}."
 
 
-def text_targets(rng: np.random.Generator, alone: float = 0.35) -> tuple[list[int], str]:
+def text_targets(rng: np.random.Generator, alone: float = 0.35, in_a_row: float = 0.15) -> tuple[list[int], str]:
     """A sentence of the training split as classes and text, without a clip.
 
     Args:
         alone: share of single signs and, mostly, of spelled words without a sentence: spelling takes longest to learn.
+        in_a_row: share of sentences that another follows.
     """
     roll = rng.random()
     if roll < 0.8 * alone:
@@ -124,17 +162,30 @@ def text_targets(rng: np.random.Generator, alone: float = 0.35) -> tuple[list[in
     if roll < alone:
         target = str(rng.choice([*lexicon(), *dict(REAL_SIGNS.values())]))
         return [all_targets()[target]], text_of_sign(target)
-    pair = next(sentences("train", int(rng.integers(1 << 31))))
-    return [all_targets()[target] for target in targets_of(list(pair.glosses))], pair.text
+    drawn = [next(sentences("train", int(rng.integers(1 << 31)))) for _ in range(1 + (rng.random() < in_a_row))]
+    glosses = [gloss for pair in drawn for gloss in pair.glosses]
+    return [all_targets()[target] for target in targets_of(glosses)], " ".join(pair.text for pair in drawn)
 
 
-SOURCES = {"sentence": sentence, "signs": signs, "word": word}
+SOURCES = {
+    "sentence": sentence,
+    "sentences": sentence_after_sentence,
+    "signs": signs,
+    "word": word,
+    "idle": idle,
+}
 
 
-def sign(glosses: list[str], text: str | None, rng: np.random.Generator) -> Draft:
+def sign(
+    glosses: list[str],
+    text: str | None,
+    rng: np.random.Generator,
+    before: Sequence[Score] = (),
+    after: Sequence[Score] = (),
+) -> Draft:
     """Somebody new signs glosses; as `synthesize` does it, keeping an eye on the clock."""
     signer = Signer.random(rng, noisy=rng.random() < NOISY_SHARE)
-    choreography = choreograph(glosses, signer.rest)
+    choreography = choreograph(glosses, signer.rest, before, after)
     motion = perform(choreography, signer, rng)
     noise = np.random.SeedSequence(int(rng.integers(1 << 31))).spawn(2)
     clip = record(motion, signer, (noise[0], noise[1]), "signing_85")
@@ -161,7 +212,7 @@ def target_spans(glosses: list[str], spans: tuple[tuple[int, int], ...]) -> np.n
         sizes = [len(letter_score(letter).durations_ms) for letter in letters] or [last - first + 1]
         ends = first + np.cumsum(sizes) - 1
         found += [(int(end - size + 1), int(end)) for end, size in zip(ends, sizes, strict=True)]
-    return np.array(found).reshape(-1, 2)
+    return np.array(found, np.intp).reshape(-1, 2)
 
 
 @cache

@@ -38,26 +38,32 @@ class Sentence:
     brows: tuple[tuple[str, int, int], ...]
 
 
-def choreograph(glosses: Sequence[str], rest: str = "lap") -> Sentence:
+def choreograph(
+    glosses: Sequence[str], rest: str = "lap", before: Sequence[Score] = (), after: Sequence[Score] = ()
+) -> Sentence:
     """Put the signs of a sentence in a row.
 
+    Args:
+        before, after: movements that are no signs (``idle``), the hands up between them and the sentence.
+
     Raises:
-        SignDataError: there is no gloss, or one that is neither in the lexicon nor fingerspelled (``fs:NAME``).
+        SignDataError: there is nothing to do, or a gloss is neither in the lexicon nor fingerspelled (``fs:NAME``).
     """
-    if not glosses:
+    if not glosses and not before and not after:
         raise SignDataError("expected at least one gloss, found none; give for example ['MY', 'NAME', 'fs:ANNA']")
-    parts = [_rest_score(), *(_score(gloss) for gloss in glosses), _rest_score()]
+    signs = [_score(gloss) for gloss in glosses]
+    parts = [_rest_score(), *before, *signs, *after, _rest_score()]
     ends = np.cumsum([len(part.durations_ms) for part in parts])
-    spans = tuple((int(a), int(b) - 1) for a, b in zip(ends[:-2], ends[1:-1], strict=True))
+    first = 1 + len(before)  # part of the first sign
+    places = range(first, first + len(signs))
+    spans = tuple((int(ends[part - 1]), int(ends[part]) - 1) for part in places)
     arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
     arrays["durations_ms"][0] = 0.0
     _rest_idle_hands(arrays, rest)
     spelled = np.zeros(int(ends[-1]), dtype=bool)
     for gloss, (first, last) in zip(glosses, spans, strict=True):
         spelled[first + 1 : last + 1] = gloss.startswith(LETTER_PREFIX)
-    return Sentence(
-        Score(**arrays), spans, spelled, _head(glosses, parts[1:-1], spans), _brows(glosses, parts[1:-1], spans)
-    )
+    return Sentence(Score(**arrays), spans, spelled, _head(glosses, signs, spans), _brows(glosses, signs, spans))
 
 
 def _score(gloss: str) -> Score:
@@ -74,12 +80,16 @@ def _score(gloss: str) -> Score:
 
 @cache
 def _rest_score() -> Score:
-    """Both hands idle for a moment."""
+    return resting(REST_MS)
+
+
+def resting(duration_ms: float) -> Score:
+    """Both hands idle for a while."""
     first = sign_score("I")
     rows: dict[str, Any] = {name: getattr(first, name)[:1].copy() for name in ARRAYS}
     rows["active"][:] = False
     rows = {name: np.concatenate([row, row]) for name, row in rows.items()}
-    rows["durations_ms"] = np.array([AUTO, REST_MS])
+    rows["durations_ms"] = np.array([AUTO, duration_ms])
     rows["motions"][:], rows["cycles"][:] = 0.0, 0.0
     return Score(**rows)
 
