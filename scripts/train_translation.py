@@ -1,7 +1,7 @@
 """Train a model that translates signing to text, or recognises glosses.
 
     accelerate launch scripts/train_translation.py scripts/recipes/t5_small.yaml --dataset data/shards
-    accelerate launch scripts/train_translation.py scripts/recipes/videomae_seq2seq_t5.yaml --dataset manifest.csv
+    accelerate launch scripts/train_translation.py scripts/recipes/videomae_seq2seq_umt5.yaml --dataset manifest.csv
     torchrun --nproc_per_node 2 scripts/train_translation.py RECIPE.yaml    # two processes on a CPU
     … --resume    # after a crash, with the same command
 
