@@ -9,7 +9,7 @@ An engine for another runtime (an exported graph) is a class with the same one m
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +19,6 @@ from slt_hf.ctc import beam_labels, greedy_labels, sequence_log_probability
 from slt_hf.errors import RecipeError
 
 if TYPE_CHECKING:
-
     from slt_hf.label_ngrams import LabelNgrams
 
 BEAMS_WITH_LANGUAGE_MODEL = 12
@@ -45,11 +44,24 @@ class Hypothesis:
         """Geometric mean of the token probabilities, in [0, 1]; the same for every engine."""
         return math.exp(min(0.0, self.log_probability) / max(1, self.num_factors))
 
+    def grounding(self, masked_log_probability: float) -> float:
+        """Share of the confidence that is lost when the signing is masked, in [0, 1].
+
+        Args:
+            masked_log_probability: of the same tokens, for the same clip with nobody in it.
+        """
+        lost = min(0.0, masked_log_probability - self.log_probability)
+        return 1 - math.exp(lost / max(1, self.num_factors))
+
 
 class TextEngine(Protocol):
     """Model inputs to one token sequence a clip."""
 
     def generate(self, inputs: Mapping[str, Any], **options: Any) -> list[Hypothesis]: ...
+
+    def log_probabilities(self, inputs: Mapping[str, Any], sentences: Sequence[list[int]]) -> list[float]:
+        """log P(tokens | clip) of sentences that are given, one a clip, as in `Hypothesis`."""
+        ...
 
 
 class LabelEngine(Protocol):
@@ -70,6 +82,16 @@ class TorchGenerator:
     def generate_from(self, memory: Any, **options: Any) -> list[Hypothesis]:
         """Sentences from what `model.encode` gave."""
         return self._run({"encoder_outputs": memory}, options)
+
+    def log_probabilities(self, inputs: Mapping[str, Any], sentences: Sequence[list[int]]) -> list[float]:
+        import torch
+
+        settings = self.model.generation_config
+        fed = decoder_inputs(sentences, settings.decoder_start_token_id, settings.pad_token_id)
+        named = to_device({name: value for name, value in inputs.items() if name != "forced_bos_token_id"}, self.model)
+        with torch.inference_mode():
+            logits = self.model(**named, decoder_input_ids=torch.from_numpy(fed).to(self.model.device)).logits
+        return summed_log_probabilities(logits.float().log_softmax(-1).cpu().numpy(), sentences)
 
     def _run(self, inputs: dict[str, Any], options: dict[str, Any]) -> list[Hypothesis]:
         import torch
@@ -97,18 +119,22 @@ class TorchCTC:
         self.blank = model.config.pad_token_id or 0
 
     def generate(self, inputs: Mapping[str, Any], num_beams: int | None = None) -> list[Hypothesis]:
-        import torch
-
         if num_beams is None:
             num_beams = 1 if self.language_model is None else BEAMS_WITH_LANGUAGE_MODEL
+        return [ctc_hypothesis(steps, self.blank, num_beams, self.language_model) for steps in self._steps(inputs)]
+
+    def log_probabilities(self, inputs: Mapping[str, Any], sentences: Sequence[list[int]]) -> list[float]:
+        pairs = zip(self._steps(inputs), sentences, strict=True)
+        return [sequence_log_probability(steps, labels, self.blank) for steps, labels in pairs]
+
+    def _steps(self, inputs: Mapping[str, Any]) -> list[np.ndarray]:
+        """Log-probabilities of each clip's own steps, (S, V)."""
+        import torch
+
         with torch.inference_mode():
             output = self.model(**to_device(inputs, self.model))
             log_probs = output.logits.float().log_softmax(-1).cpu().numpy()
-        lengths = output.attention_mask.sum(-1).tolist()
-        return [
-            ctc_hypothesis(scores[:length], self.blank, num_beams, self.language_model)
-            for scores, length in zip(log_probs, lengths, strict=True)
-        ]
+        return [steps[:length] for steps, length in zip(log_probs, output.attention_mask.sum(-1).tolist(), strict=True)]
 
 
 class TorchClassifier:
@@ -134,6 +160,17 @@ def ctc_hypothesis(
     if search:
         labels = beam_labels(log_probs, blank, num_beams, language_model=language_model)
     return Hypothesis(labels, sequence_log_probability(log_probs, labels, blank), max(1, len(labels)))
+
+
+def decoder_inputs(sentences: Sequence[list[int]], start: int, pad: int) -> np.ndarray:
+    """What a decoder is fed to score given sentences: each behind the start, without its last token, (B, L)."""
+    longest = max(map(len, sentences))
+    return np.array([[start, *row[:-1], *[pad] * (longest - len(row))] for row in sentences], np.int64)
+
+
+def summed_log_probabilities(log_probs: np.ndarray, sentences: Sequence[list[int]]) -> list[float]:
+    """(B, L, V) for given sentences -> log P of each."""
+    return [float(steps[np.arange(len(row)), row].sum()) for steps, row in zip(log_probs, sentences, strict=True)]
 
 
 def hypothesis_until_end(tokens: list[int], log_probs: list[float], ends: int | list[int] | None) -> Hypothesis:

@@ -20,7 +20,8 @@ from slt_hf.checkpoint import (
     load_model,
     load_processor,
 )
-from slt_hf.engines import LabelEngine, TextEngine, TorchClassifier, TorchCTC, TorchGenerator
+from slt_hf.confidence import Calibration
+from slt_hf.engines import Hypothesis, LabelEngine, TextEngine, TorchClassifier, TorchCTC, TorchGenerator
 from slt_hf.errors import ClipError
 from slt_hf.label_ngrams import LabelNgrams
 
@@ -43,14 +44,18 @@ class Translation:
 
     Attributes:
         text: the translation, or the glosses of a recognition checkpoint.
-        confidence: geometric mean of the output tokens' probabilities, in [0, 1].
+        confidence: share of such answers that are right, where the checkpoint has a calibration (`confidence.py`);
+            else the geometric mean of the output tokens' probabilities. In [0, 1].
         timings: milliseconds spent on reading the clip, processing it, and in the model; a clip that was computed in a
             batch carries its share of the batch.
+        grounding: how much of that mean probability is lost when nobody is seen in the clip, in [0, 1]: near 0 where
+            the text owes nothing to the signing (arxiv:2510.18439). None unless it was asked for.
     """
 
     text: str
     confidence: float
     timings: dict[str, float] = field(default_factory=dict)
+    grounding: float | None = None
 
     @property
     def milliseconds(self) -> float:
@@ -149,9 +154,10 @@ class SignTranslator:
         ```
     """
 
-    def __init__(self, processor: Any, engine: TextEngine):
+    def __init__(self, processor: Any, engine: TextEngine, calibration: Calibration | None = None):
         self.processor = processor
         self.engine = engine
+        self.calibration = calibration or Calibration()
         self.reads_video = reads_video(processor)
 
     @classmethod
@@ -177,7 +183,7 @@ class SignTranslator:
         """
         folder = find_checkpoint(repo_or_dir, revision)
         engine = text_engine(folder, device, dtype)
-        return cls(load_processor(folder), engine)
+        return cls(load_processor(folder), engine, Calibration.load(folder))
 
     def __call__(
         self,
@@ -190,6 +196,7 @@ class SignTranslator:
         language: str | None = None,
         sign_language: str | None = None,
         batch_size: int = 8,
+        grounding: bool = False,
         **options: Any,
     ) -> Any:
         """Translate one clip or a list of clips.
@@ -200,6 +207,7 @@ class SignTranslator:
             start_ms, end_ms: part of each clip to translate.
             language, sign_language: to write and signed in these, for checkpoints that were trained on several.
             batch_size: clips computed together.
+            grounding: measure too how much the text depends on the signing, with one more forward pass.
             options: of the engine, such as num_beams, max_new_tokens, do_sample.
 
         Returns:
@@ -211,17 +219,26 @@ class SignTranslator:
         languages = {name: value for name, value in named.items() if value is not None}
         how = {"layout": layout, "fps": fps, "start_ms": start_ms, "end_ms": end_ms}
         for batch in prepare(clips, batch_size, languages, **how):
-            found += self._translate(batch, options)
+            found += self._translate(batch, options, grounding)
         return found if is_list_of_clips(clips) else found[0]
 
-    def _translate(self, batch: Prepared, options: dict[str, Any]) -> list[Translation]:
+    def _translate(self, batch: Prepared, options: dict[str, Any], grounding: bool) -> list[Translation]:
         started = time.perf_counter()
         hypotheses = self.engine.generate(batch.inputs, **options)
         tokens = [hypothesis.tokens for hypothesis in hypotheses]
         texts = self.processor.batch_decode(tokens, skip_special_tokens=True)
+        grounded = self._grounding(batch, hypotheses) if grounding else [None] * batch.size
         timings = batch.timings | {"model": 1000 * (time.perf_counter() - started) / batch.size}
-        scores = [hypothesis.confidence for hypothesis in hypotheses]
-        return [Translation(text.strip(), score, timings) for text, score in zip(texts, scores, strict=True)]
+        scores = [self.calibration(hypothesis.confidence) for hypothesis in hypotheses]
+        rows = zip(texts, scores, grounded, strict=True)
+        return [Translation(text.strip(), score, timings, lost) for text, score, lost in rows]
+
+    def _grounding(self, batch: Prepared, hypotheses: list[Hypothesis]) -> list[float]:
+        """The same sentences for the same clips with nobody in them."""
+        main = self.processor.model_input_names[0]
+        masked = batch.inputs | {main: 0 * batch.inputs[main]}
+        without = self.engine.log_probabilities(masked, [hypothesis.tokens for hypothesis in hypotheses])
+        return [hypothesis.grounding(each) for hypothesis, each in zip(hypotheses, without, strict=True)]
 
 
 class SignClassifier:

@@ -12,7 +12,8 @@ import pytest
 # From the bottom up; a module may import its own level and those above it in this list, never one further down.
 LEVELS = [
     {"modeling", "processing"},
-    {"errors", "clips", "ctc", "device", "label_ngrams", "poses", "synthesis", "visualization"},
+    {"errors", "clips", "confidence", "ctc", "device", "label_ngrams", "poses", "synthesis", "visualization"}
+    | {"guarded_video"},
     {"checkpoint", "data", "demonstration", "engines", "environment", "evaluation", "export", "hub", "metrics"}
     | {"check_model", "drawing", "model_card", "pipeline", "streaming", "viewer"},
     {"training", "serving"},

@@ -5,14 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from slt_hf.checkpoint import read_json
-from slt_hf.engines import BEAMS_WITH_LANGUAGE_MODEL, MAX_NEW_TOKENS, Hypothesis, ctc_hypothesis
+from slt_hf.ctc import sequence_log_probability
+from slt_hf.engines import (
+    BEAMS_WITH_LANGUAGE_MODEL,
+    MAX_NEW_TOKENS,
+    Hypothesis,
+    ctc_hypothesis,
+    decoder_inputs,
+    summed_log_probabilities,
+)
 from slt_hf.errors import ExportError
 from slt_hf.export.decoding import generate_tokens
 from slt_hf.export.folder import ExportFolder
@@ -115,6 +123,12 @@ class OnnxGenerator:
         decoder = Decoder(self.decoder, memory, 1, self.device)
         return decoder.run(tokens, None)
 
+    def log_probabilities(self, inputs: Mapping[str, Any], sentences: Sequence[list[int]]) -> list[float]:
+        start, pad = self.defaults["decoder_start_token_id"], self.defaults["pad_token_id"]
+        memory = self.encode({name: value for name, value in inputs.items() if name != "forced_bos_token_id"})
+        logits = self.score(memory, decoder_inputs(sentences, start, pad))
+        return summed_log_probabilities(log_softmax(logits), sentences)
+
     def generate_from(self, memory: Mapping[str, np.ndarray], **options: Any) -> list[Hypothesis]:
         """Sentences from what the encoder graph gave."""
         length = self.defaults.get("max_new_tokens") or MAX_NEW_TOKENS
@@ -134,12 +148,17 @@ class OnnxCTC:
     def generate(self, inputs: Mapping[str, Any], num_beams: int | None = None) -> list[Hypothesis]:
         if num_beams is None:
             num_beams = 1 if self.language_model is None else BEAMS_WITH_LANGUAGE_MODEL
+        return [ctc_hypothesis(steps, self.blank, num_beams, self.language_model) for steps in self._steps(inputs)]
+
+    def log_probabilities(self, inputs: Mapping[str, Any], sentences: Sequence[list[int]]) -> list[float]:
+        pairs = zip(self._steps(inputs), sentences, strict=True)
+        return [sequence_log_probability(steps, labels, self.blank) for steps, labels in pairs]
+
+    def _steps(self, inputs: Mapping[str, Any]) -> list[np.ndarray]:
+        """Log-probabilities of each clip's own steps, (S, V)."""
         output = self.graph(**inputs)
         lengths = output["output_mask"].sum(-1).tolist()
-        return [
-            ctc_hypothesis(log_softmax(scores[:length]), self.blank, num_beams, self.language_model)
-            for scores, length in zip(output["logits"], lengths, strict=True)
-        ]
+        return [log_softmax(scores[:length]) for scores, length in zip(output["logits"], lengths, strict=True)]
 
 
 class OnnxClassifier:

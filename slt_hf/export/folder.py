@@ -21,7 +21,7 @@ WEIGHTS = "model.onnx_data"  # of all graphs, each weight once
 FORMAT = 1
 CONFIGS = (
     "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json", "tokenizer.json",
-    "tokenizer_config.json", "label_ngrams.json",
+    "tokenizer_config.json", "label_ngrams.json", "calibration.json",
 )  # fmt: skip
 
 

@@ -1,0 +1,92 @@
+"""What a confidence means: a checkpoint's own scores, brought to the share of answers that are right.
+
+`calibration.json` beside the weights holds it, fitted on dev clips; offline, live and exported translations all pass
+through it. A checkpoint without it keeps its scores as they are.
+
+# N dev clips
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from slt_hf.errors import CheckpointError
+
+FILE = "calibration.json"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A rising curve from score to confidence, straight between its points.
+
+    Attributes:
+        scores, confidences: the points, rising; without any, a score stays what it is.
+        abstain_below: a stream says nothing below this confidence, unless its policy names another threshold.
+        data: what it was fitted on.
+    """
+
+    scores: tuple[float, ...] = ()
+    confidences: tuple[float, ...] = ()
+    abstain_below: float = 0.0
+    data: str = ""
+
+    def __post_init__(self) -> None:
+        curve = (self.scores, self.confidences)
+        rising = all(list(each) == sorted(each) for each in curve) and len(set(self.scores)) == len(self.scores)
+        within = all(0 <= value <= 1 for each in (*curve, (self.abstain_below,)) for value in each)
+        if len(self.scores) != len(self.confidences) or not rising or not within:
+            raise CheckpointError(
+                f"{FILE}: expected rising scores and confidences in [0, 1], as many of each, found {curve}, "
+                f"abstain_below={self.abstain_below}; fit it again, or delete it to keep the scores as they are"
+            )
+
+    def __call__(self, score: float) -> float:
+        return float(np.interp(score, self.scores, self.confidences)) if self.scores else score
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Calibration:
+        """The curve beside a checkpoint's weights; scores stay as they are where there is none.
+
+        Raises:
+            CheckpointError: if the file is damaged.
+        """
+        path = Path(folder) / FILE
+        if not path.is_file():
+            return cls()
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            scores, confidences = (tuple(float(each) for each in values[name]) for name in ("scores", "confidences"))
+            return cls(scores, confidences, float(values["abstain_below"]), str(values["data"]))
+        except (TypeError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{path}: expected scores, confidences, abstain_below and data; {error!r}") from error
+
+    def save(self, folder: str | Path) -> None:
+        (Path(folder) / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def fit(
+        cls, scores: np.ndarray, right: np.ndarray, abstain_below: float = 0.0, data: str = "", smallest: int = 20
+    ) -> Calibration:
+        """Isotonic regression (pool adjacent violators, Zadrozny and Elkan 2002) of pools of `smallest` clips or more.
+
+        Args:
+            scores: of dev clips, (N,).
+            right: whether each was read right, (N,).
+        """
+        clips = np.stack([scores, right], 1).astype(float)[np.argsort(scores, kind="stable")]  # (N, 2)
+        pools: list[np.ndarray] = []
+        for pool in np.array_split(clips, max(1, len(clips) // smallest)):
+            pools.append(pool)
+            while len(pools) > 1 and not (means_of(pools[-2]) < means_of(pools[-1])).all():
+                pools[-2:] = [np.concatenate(pools[-2:])]
+        curve = np.array([means_of(pool) for pool in pools])
+        return cls(tuple(curve[:, 0].tolist()), tuple(curve[:, 1].tolist()), abstain_below, data)
+
+
+def means_of(pool: np.ndarray) -> np.ndarray:
+    """Mean score and share that is right, (2,); to six digits, as they are written."""
+    return pool.mean(0).round(6)
