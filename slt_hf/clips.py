@@ -1,4 +1,4 @@
-"""Any file that shows signing -> PoseClip: every kind of pose file, and videos by way of pose extraction."""
+"""Any file that shows signing -> PoseClip: every kind of pose file, and videos and pictures by way of extraction."""
 
 from __future__ import annotations
 
@@ -7,13 +7,45 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from slt_hf.errors import ClipError
 from slt_hf.processing.pose_files import PoseClip
 
-VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
+VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".swf", ".webm"}
 
 
 def is_video(source: Any) -> bool:
-    return isinstance(source, str | os.PathLike) and Path(source).suffix.lower() in VIDEO_SUFFIXES
+    """Whether a path names frames: a video, a picture (a clip of one frame), or pictures as `folder/*.png`."""
+    from slt_hf.processing.video_frames import is_pictures
+
+    if not isinstance(source, str | os.PathLike):
+        return False
+    path = Path(source)
+    return path.suffix.lower() in VIDEO_SUFFIXES or is_pictures(path)
+
+
+def clips_in(folder: Path, frames: bool = False) -> list[Path]:
+    """The clips in a folder and its subfolders, sorted by path; a folder that is one clip (a file a frame) alone.
+
+    Args:
+        frames: for a checkpoint that sees frames: videos and pictures. Otherwise `.pose` files, and the videos and
+            pictures that have none of their name beside them.
+
+    Raises:
+        ClipError: if there is none.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    pictures = [path for path in files if is_video(path)]
+    if frames:
+        found = pictures
+    else:
+        poses = [path for path in files if path.suffix.lower() == ".pose"]
+        done = {path.with_suffix("") for path in poses}
+        found = sorted(poses + [path for path in pictures if path.with_suffix("") not in done])
+        found = found or [folder] * any(path.parent == folder for path in files)
+    if not found:
+        wanted = "videos or pictures" if frames else "poses, videos or pictures"
+        raise ClipError(f"{folder}: expected a folder with {wanted}, found none; name another one")
+    return found
 
 
 def load_clip(
@@ -24,15 +56,18 @@ def load_clip(
     end_ms: float | None = None,
     sample_id: str | None = None,
     progress: Callable[[int], None] | None = None,
+    extractor: Any = None,
 ) -> PoseClip:
     """Read whatever shows signing.
 
     Args:
-        source: path of a pose file or video, bytes of a `.pose` file, PoseClip, pose-format Pose, or array (T, V, C).
+        source: path of a pose file, video or picture, bytes of a `.pose` file, PoseClip, pose-format Pose, or array
+            (T, V, C).
         layout, fps: of sources that do not say so themselves.
         start_ms, end_ms: only this part.
         sample_id: which sample, of a file that holds many.
         progress: called with the number of frames done while a video's poses are extracted.
+        extractor: an open one of `slt_hf.poses.extraction`, which serves many videos; one is opened without it.
 
     Raises:
         SignDataError: if it cannot be read or understood.
@@ -42,7 +77,8 @@ def load_clip(
     if is_video(source):
         from slt_hf.poses.extraction import extract_pose
 
-        return extract_pose(source, start_ms, end_ms, progress=progress)
+        extract = extract_pose if extractor is None else extractor.extract
+        return extract(source, start_ms, end_ms, progress=progress)
     if isinstance(source, str | os.PathLike) and Path(source).suffix.lower() != ".pose":
         from slt_hf.poses.formats import read_clip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from slt_hf.clips import is_video
 
 WIDTH = 30  # characters of a progress bar
+LOG_SECONDS = 10.0  # between lines of progress in a log
 
 
 def print_json(**values: Any) -> None:
@@ -34,6 +36,27 @@ def frame_progress(path: Path, shown: bool) -> Iterator[Callable[[int], None]]:
     yield report
     if told:
         print(file=sys.stderr)
+
+
+@contextmanager
+def clip_progress(total: int, shown: bool) -> Iterator[Callable[[int], None]]:
+    """How many clips of a folder are done, on stderr: a bar on a terminal, elsewhere a line every `LOG_SECONDS`.
+
+    What it gives is called after each clip, with the number of those that failed so far.
+    """
+    terminal, done, due = sys.stderr.isatty(), 0, time.monotonic() + LOG_SECONDS
+
+    def report(failed: int) -> None:
+        nonlocal done, due
+        done += 1
+        told = f"{bar(done, total)} clips{f', {failed} failed' if failed else ''}"
+        if shown and terminal:
+            print(f"\r{told}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        elif shown and (done == total or time.monotonic() > due):
+            due = time.monotonic() + LOG_SECONDS
+            print(told.split("] ")[-1], file=sys.stderr, flush=True)
+
+    yield report
 
 
 def frames_of(path: Path) -> int | None:

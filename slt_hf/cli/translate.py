@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
 def translate(
-    clips: Annotated[list[Path], typer.Argument(help="Pose files (.pose and others) or videos.")],
+    clips: Annotated[
+        list[Path], typer.Argument(help="Pose files (.pose and others), videos, pictures, or folders of these.")
+    ],
     model: Annotated[str | None, typer.Option(help="Folder or Hub repository; the bundled one if left out.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub repository.")] = None,
     device: Annotated[str | None, typer.Option(help="cuda, mps, cpu; the best one there is if left out.")] = None,
@@ -20,29 +25,99 @@ def translate(
     end_ms: Annotated[float | None, typer.Option(help="End here, in milliseconds.")] = None,
     sample_id: Annotated[str | None, typer.Option(help="Which sample, of a file that holds many.")] = None,
     num_beams: Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Clips of a folder that are computed together.")] = 8,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line, as always where a folder is given.")
+    ] = False,
 ) -> None:
-    """Translate clips of signing to text."""
-    from slt_hf.cli.output import frame_progress, print_json
-    from slt_hf.clips import load_clip
+    """Translate clips of signing to text.
+
+    Of a folder every clip is translated, with progress on stderr; one that cannot be read is a line with its error, and
+    the exit code is 1.
+    """
+    from slt_hf.cli.output import clip_progress, frame_progress
+    from slt_hf.clips import clips_in, load_clip
     from slt_hf.pipeline import SignTranslator
 
     translator = SignTranslator.from_pretrained(model, revision=revision, device=device)
-    for path in clips:
-        if translator.reads_video:
-            found = translator(path, start_ms=start_ms, end_ms=end_ms, num_beams=num_beams)
-        else:
-            with frame_progress(path, shown=sys.stderr.isatty()) as progress:
-                clip = load_clip(path, layout, fps, start_ms, end_ms, sample_id=sample_id, progress=progress)
-            found = translator(clip, num_beams=num_beams)
-        if json:
-            print_json(
-                clip=str(path),
-                translation=found.text,
-                confidence=round(found.confidence, 4),
-                milliseconds=round(found.milliseconds, 1),
-                timings={name: round(value, 1) for name, value in found.timings.items()},
-            )
-        else:
-            told = f"{found.text}  ({found.confidence:.0%}, {found.milliseconds:.0f} ms)"
-            print(told if len(clips) == 1 else f"{path}: {told}")
+    whole = any(path.is_dir() for path in clips)
+    paths = [inner for path in clips for inner in (clips_in(path, translator.reads_video) if path.is_dir() else [path])]
+    with ExitStack() as opened, clip_progress(len(paths), shown=whole) as done:
+        extractor = opened_once(opened)
+
+        def read(path: Path) -> Any:
+            if translator.reads_video:
+                from slt_hf.processing.video_clip import to_video_clip
+
+                return to_video_clip(path, None, start_ms, end_ms)
+            with frame_progress(path, shown=sys.stderr.isatty() and not whole) as progress:
+                options: dict[str, Any] = {"layout": layout, "fps": fps, "start_ms": start_ms, "end_ms": end_ms}
+                return load_clip(path, **options, sample_id=sample_id, progress=progress, extractor=extractor(path))
+
+        failed = 0
+        for path, found in answers(translator, paths, read, batch_size if whole else 1, num_beams, keep_going=whole):
+            failed += isinstance(found, ValueError)
+            done(failed)
+            show(path, found, json or whole, alone=len(paths) == 1)
+    if failed:
+        raise typer.Exit(1)
+
+
+def opened_once(opened: ExitStack) -> Callable[[Path], Any]:
+    """An extractor for the first video that needs one, kept for those that follow; None for pose files."""
+    from slt_hf.clips import is_video
+
+    @cache
+    def extractor() -> Any:
+        from slt_hf.poses.extraction import open_extractor
+
+        return opened.enter_context(open_extractor())
+
+    return lambda path: extractor() if is_video(path) else None
+
+
+def answers(
+    translator: Any, paths: list[Path], read: Callable[[Path], Any], size: int, num_beams: int, keep_going: bool
+) -> Iterator[tuple[Path, Any]]:
+    """Each path with its Translation or, if `keep_going`, with the error that it met; in batches, in order."""
+    from slt_hf.errors import SignDataError
+
+    def attempt(call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except SignDataError as error:
+            if not keep_going:
+                raise
+            return error
+
+    def translated(clips: list[Any]) -> list[Any]:
+        found = attempt(lambda: translator(clips, num_beams=num_beams, batch_size=size)) if clips else []
+        if not isinstance(found, SignDataError):
+            return found
+        return [found] if len(clips) == 1 else [answer for clip in clips for answer in translated([clip])]
+
+    for start in range(0, len(paths), size):
+        batch = paths[start : start + size]
+        clips = [attempt(lambda path=path: read(path)) for path in batch]  # type: ignore[misc]
+        good = iter(translated([clip for clip in clips if not isinstance(clip, SignDataError)]))
+        for path, clip in zip(batch, clips, strict=True):
+            yield path, clip if isinstance(clip, SignDataError) else next(good)
+
+
+def show(path: Path, found: Any, json: bool, alone: bool) -> None:
+    """One clip's line on stdout."""
+    from slt_hf.cli.output import print_json
+
+    if isinstance(found, ValueError):
+        print_json(clip=str(path), error=" ".join(str(found).split()))
+    elif json:
+        print_json(
+            clip=str(path),
+            translation=found.text,
+            confidence=round(found.confidence, 4),
+            milliseconds=round(found.milliseconds, 1),
+            timings={name: round(value, 1) for name, value in found.timings.items()},
+        )
+    else:
+        told = f"{found.text}  ({found.confidence:.0%}, {found.milliseconds:.0f} ms)"
+        print(told if alone else f"{path}: {told}")

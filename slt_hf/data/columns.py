@@ -9,7 +9,7 @@ from typing import Any
 
 from slt_hf.data.sample import FIELDS, Sample, split_name
 
-VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".swf")
 
 # Other people's names for our columns. `signal` and its neighbours are multimodalhugs' (times in milliseconds, 0 to 0
 # is the

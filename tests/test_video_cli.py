@@ -1,0 +1,116 @@
+"""`slt-hf translate` of folders, videos and pictures, for checkpoints that see frames and for those that read poses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import cli
+from test_video import make_video
+from tiny_checkpoints import save_video_translation
+
+pytest.importorskip("torch")
+
+from PIL import Image  # noqa: E402
+
+from slt_hf import SignTranslator  # noqa: E402
+from slt_hf.clips import clips_in  # noqa: E402
+from slt_hf.errors import ClipError  # noqa: E402
+from slt_hf.processing.pose_files import PoseClip, write_pose  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_video_translation(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two videos, one of them in a subfolder, a picture, a damaged video and a note."""
+    place = tmp_path / "clips"
+    (place / "more").mkdir(parents=True)
+    make_video(place / "a.mp4", frames=30)
+    make_video(place / "more" / "b.mp4", frames=12)
+    Image.fromarray(np.full((30, 40, 3), 80, np.uint8)).save(place / "still.png")
+    (place / "broken.mp4").write_bytes(b"no video")
+    (place / "note.txt").write_text("not a clip")
+    return place
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_folder_is_one_json_object_a_clip_and_what_fails_is_told(folder: Path, checkpoint: Path):
+    done = cli("translate", folder, "--model", checkpoint, "--device", "cpu", "--batch-size", 3)
+    found = {Path(line["clip"]).name: line for line in lines(done.stdout)}
+    assert list(found) == ["a.mp4", "broken.mp4", "b.mp4", "still.png"]  # by path
+    assert "expected a readable video" in found["broken.mp4"]["error"] and "translation" not in found["broken.mp4"]
+    translator = SignTranslator.from_pretrained(checkpoint, device="cpu")
+    for name, path in (
+        ("a.mp4", folder / "a.mp4"),
+        ("b.mp4", folder / "more/b.mp4"),
+        ("still.png", folder / "still.png"),
+    ):
+        assert found[name]["translation"] == translator(path).text
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == "4 of 4 clips, 1 failed"
+
+
+def test_a_picture_is_a_clip_of_one_frame(folder: Path, checkpoint: Path):
+    done = cli("translate", folder / "still.png", "--model", checkpoint, "--device", "cpu", "--json")
+    assert done.exit_code == 0 and set(lines(done.stdout)[0]["timings"]) == {"read", "process", "model"}
+    translator = SignTranslator.from_pretrained(checkpoint, device="cpu")
+    inputs = translator.processor(videos=folder / "still.png", return_tensors="pt")
+    assert inputs["pixel_values"].shape[:2] == (1, 1)
+
+
+def test_one_named_clip_that_is_damaged_fails_the_command(folder: Path, checkpoint: Path):
+    done = cli("translate", folder / "broken.mp4", folder / "a.mp4", "--model", checkpoint)
+    assert done.exit_code == 2 and "slt-hf: error:" in done.stderr and done.stdout == ""
+
+
+def pose(path: Path, frames: int = 20) -> Path:
+    points = np.random.default_rng(0).normal(size=(frames, 543, 3)).astype(np.float32).cumsum(0) * 3 + 200
+    write_pose(PoseClip(points, np.ones((frames, 543), np.float32), "holistic_543", 25.0, 640, 480), path)
+    return path
+
+
+def test_a_folder_of_poses_is_translated_in_batches(tmp_path: Path, tiny_checkpoint: Path):
+    (tmp_path / "poses").mkdir()
+    paths = [pose(tmp_path / "poses" / f"{number}.pose", 20 + number) for number in range(5)]
+    done = cli("translate", tmp_path / "poses", "--model", tiny_checkpoint, "--device", "cpu", "--batch-size", 2)
+    translator = SignTranslator.from_pretrained(tiny_checkpoint, device="cpu")
+    assert [line["translation"] for line in lines(done.stdout)] == [translator(path).text for path in paths]
+    assert done.exit_code == 0 and done.stderr.splitlines()[-1] == "5 of 5 clips"
+
+
+def test_clips_of_a_folder_by_what_the_checkpoint_reads(folder: Path, tmp_path: Path):
+    pose(folder / "a.pose")
+    assert [path.name for path in clips_in(folder, frames=True)] == ["a.mp4", "broken.mp4", "b.mp4", "still.png"]
+    assert [path.name for path in clips_in(folder)] == ["a.pose", "broken.mp4", "b.mp4", "still.png"]
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "000_keypoints.json").write_text("{}")
+    assert clips_in(tmp_path / "frames") == [tmp_path / "frames"]  # one clip, a file a frame
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ClipError, match="expected a folder with poses, videos or pictures, found none"):
+        clips_in(tmp_path / "empty")
+
+
+@pytest.mark.slow
+def test_pictures_and_videos_of_people_become_poses_by_one_extractor(
+    shared_data: Path, repository: Path, tiny_checkpoint: Path, tmp_path: Path
+):
+    if not (repository / ".venv-extract" / "bin" / "python").exists():
+        pytest.skip("no environment for pose extraction; make extract-env")
+    from slt_hf.processing.video_reading import read_video
+
+    video = shared_data / "continuous/how2sign_clips/videos/_15CDIexNDM_0-5-rgb_front.mp4"
+    Image.fromarray(read_video(video, num_frames=1).frames[0]).save(tmp_path / "still.jpg")
+    (tmp_path / "clip.mp4").write_bytes(video.read_bytes())
+    done = cli("translate", tmp_path, "--model", tiny_checkpoint)
+    assert done.exit_code == 0, done.stdout
+    assert [Path(line["clip"]).name for line in lines(done.stdout)] == ["clip.mp4", "still.jpg"]
