@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_checkpoints import VIDEOMAE
 
 torch = pytest.importorskip("torch")
 
@@ -23,11 +24,14 @@ from slt_hf.modeling import (  # noqa: E402
     SignTextDualEncoderModel,
     SignToTextConfig,
     SignToTextForConditionalGeneration,
+    VideoEncoderConfig,
+    VideoEncoderModel,
 )
 
 POSE = PoseEncoderConfig(
     num_landmarks=42, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=5
 )
+VIDEO = VideoEncoderConfig(backbone_config={"model_type": "videomae", **VIDEOMAE}, window_stride=4)
 TEXT = UMT5Config(vocab_size=40, d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4)
 
 ELSEWHERE = """
@@ -48,7 +52,8 @@ for folder in sorted(Path(sys.argv[1]).iterdir()):
             output = model(**expected["inputs"])
         torch.testing.assert_close(output[expected["key"]], expected["output"], atol=1e-6, rtol=1e-6)
     if "tokens" in expected:
-        tokens = model.generate(pose_values=expected["inputs"]["pose_values"], max_new_tokens=5, num_beams=2)
+        clips = {name: value for name, value in expected["inputs"].items() if name != "labels"}
+        tokens = model.generate(**clips, max_new_tokens=5, num_beams=2)
         assert torch.equal(tokens, expected["tokens"])
         model.save_pretrained(Path(sys.argv[2]) / folder.name)  # travels on from there
 assert not [name for name in sys.modules if name.startswith("slt_hf.")]
@@ -94,6 +99,13 @@ def test_saved_folders_work_where_slt_hf_is_not_installed(tmp_path: Path):
     generated = translator.generate(**poses, max_new_tokens=5, num_beams=2)
     auto = {"AutoModel": name, "AutoModelForSeq2SeqLM": name}
     write(translator, folder / "translator", "logits", auto, {**poses, **texts}, tokens=generated)
+
+    frames = {"pixel_values": torch.rand(2, 11, 3, 16, 16), "attention_mask": torch.ones(2, 11, dtype=torch.long)}
+    frames["attention_mask"][1, 5:] = 0
+    watcher = SignToTextForConditionalGeneration(SignToTextConfig(encoder_config=VIDEO, text_config=TEXT)).eval()
+    seen = watcher.generate(**frames, max_new_tokens=5, num_beams=2)
+    write(watcher, folder / "watcher", "logits", auto, {**frames, **texts}, tokens=seen)
+    write(VideoEncoderModel(VIDEO), folder / "video", "last_hidden_state", {"AutoModel": "VideoEncoderModel"}, frames)
 
     run_elsewhere(folder, onward, home)
     loaded = SignToTextForConditionalGeneration.from_pretrained(onward / "translator").eval()
