@@ -1,0 +1,57 @@
+"""Two processes on a CPU (gloo) train what one process trains with the whole batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from test_training_scripts import COMMON, TINY_T5, corpus  # noqa: F401
+
+pytestmark = pytest.mark.slow
+SETTINGS = COMMON | {
+    "text_config": TINY_T5, "max_steps": 3, "learning_rate": 0.05, "lr_scheduler_type": "constant",
+    "train_sampling_strategy": "sequential", "logging_steps": 1, "eval_strategy": "no",
+    "optim": "sgd",  # weights move by the gradient itself, where Adam would hide a factor
+}  # fmt: skip
+
+
+def launch(script: Path, folder: Path, processes: int, **options: Any) -> list[dict[str, Any]]:
+    """Run a script under torchrun; returns the log of its steps."""
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({**options, "output_dir": str(folder)}))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [*torchrun, str(script), str(folder / "recipe.yaml")]
+    subprocess.run(command, check=True, timeout=300, env=environment, cwd=script.parent.parent)
+    log = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    return [entry for entry in log if "loss" in entry]
+
+
+def test_contrast_over_two_ranks_is_contrast_over_the_whole_batch(
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Each rank holds the four words once, so every text has its duplicate, and all but one negative, on the other."""
+    from safetensors.numpy import load_file
+
+    script = repository / "scripts" / "train_contrastive.py"
+    data = {"dataset": [str(corpus / "manifest.csv")], "tokenizer": str(corpus / "tokenizer"), "chunk_size": 2}
+    runs = {}
+    for processes in (1, 2):
+        batch = {"per_device_train_batch_size": 8 // processes}
+        runs[processes] = launch(script, tmp_path / str(processes), processes, **SETTINGS | data | batch)
+    for measured in ("loss", "grad_norm"):
+        one, two = ([step[measured] for step in runs[processes]] for processes in (1, 2))
+        np.testing.assert_allclose(two, one, atol=1e-5, err_msg=measured)
+    whole, shared = (load_file(tmp_path / str(processes) / "model.safetensors") for processes in (1, 2))
+    for name, value in whole.items():
+        np.testing.assert_allclose(shared[name], value, atol=1e-5, err_msg=name)
+    assert runs[1][0]["loss"] > runs[1][-1]["loss"], "it learns"
