@@ -33,8 +33,7 @@ class SigningActivity:
         self.signing = False
         points = get_layout(layout).points
         self.places = {
-            side: {joint: place_of(f"{side}_{joint}", points) for joint in ("shoulder", "elbow")}
-            | {"wrist": place_of(f"{side}_hand_wrist", points) or place_of(f"{side}_wrist", points)}
+            side: {joint: place_of(f"{side}_{joint}", points) for joint in ("shoulder", "elbow", "hand_wrist", "wrist")}
             for side in SIDES
         }
 
@@ -53,7 +52,8 @@ class SigningActivity:
 
     def is_raised(self, side: str, heights: np.ndarray, confidence: np.ndarray) -> bool:
         places = self.places[side]
-        shoulder, elbow, wrist = (height_at(places[name], heights, confidence) for name in places)
+        shoulder, elbow, hand, arm_end = (height_at(place, heights, confidence) for place in places.values())
+        wrist = arm_end if hand is None else hand  # a hand that is not found for a while has not gone down
         if shoulder is not None and elbow is not None and elbow > shoulder:
             self.arms[side] = [shoulder, elbow]
         if wrist is None:

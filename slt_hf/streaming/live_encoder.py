@@ -17,13 +17,18 @@ from slt_hf.processing.hand_geometry import mirrored, signs_with_left
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_normalization import SignerFrame, measure_frame
 from slt_hf.processing.pose_transforms import PoseSettings, prepare_clip
+from slt_hf.streaming.chunk_graph import chunk_graph
+from slt_hf.streaming.live_decoder import LiveDecoder, array_of, tensor_of
+
+PASSES = 2  # of the text model for one frame
 
 
 class LiveEncoder:
     """Guesses what an utterance says so far.
 
     Where the signer stands and which hand signs are measured once, on the first chunk: a guess may be wrong about
-    them, what an utterance says in the end never is, since that is read from all of it.
+    them, what an utterance says in the end never is, since that is read from all of it. The work is done in pieces, of
+    which a stream does one for each frame that comes: a chunk, a look at what it says, a few passes of the text model.
 
     Args:
         engine: of a `SignToTextForConditionalGeneration` with a chunked encoder.
@@ -33,6 +38,8 @@ class LiveEncoder:
     def __init__(self, engine: TorchGenerator, settings: PoseSettings):
         self.engine, self.model, self.settings = engine, engine.model, settings
         self.chunk_frames: int = self.model.config.encoder_config.chunk_frames
+        self.chunk = chunk_graph(self.model.encoder)
+        self.decoder = LiveDecoder(self.model)
         self.forget()
 
     def forget(self) -> None:
@@ -41,7 +48,9 @@ class LiveEncoder:
         self.left_handed = False
         self.encoder_state: dict[str, Any] | None = None
         self.states: list[Any] = []  # (1, S, D) of each chunk
-        self.read: list[int] = []  # glosses of the last guess, by the CTC head
+        self.read: list[int] = []  # glosses that were looked at last, by the CTC head
+        self.looked = 0  # chunks that were looked at
+        self.decoder.forget()
 
     @property
     def frames_read(self) -> int:
@@ -58,22 +67,37 @@ class LiveEncoder:
         self._encode(self._prepare(chunk))
 
     def guess(self) -> Hypothesis | None:
-        """The text so far; None where nothing new was read since the last guess."""
+        """The next piece of work; the text so far, whenever one has become ready."""
+        if self.looked < len(self.states):
+            self.looked = len(self.states)
+            if self._reads_more():
+                self.decoder.begin(self._memory())
+                return None
+        for _ in range(PASSES):
+            if self.decoder.memory is not None:
+                found = self.decoder.step()
+                if found is not None:
+                    return found
+        return None
+
+    def _reads_more(self) -> bool:
+        """Whether the newest chunks say something that was not read before. Without a CTC head they may."""
+        import torch
+
+        if self.model.config.ctc_vocab_size is None:
+            return True
+        with torch.inference_mode():
+            best = self.model.ctc_head(torch.cat(self.states, 1)).argmax(-1)[0]
+        before, self.read = self.read, [int(label) for label in torch.unique_consecutive(best) if label]
+        return self.read not in ([], before)
+
+    def _memory(self) -> Any:
         import torch
 
         states = torch.cat(self.states, 1)
-        if self.model.config.ctc_vocab_size is not None:
-            labels = torch.unique_consecutive(self.model.ctc_head(states).argmax(-1)[0])
-            read = [int(label) for label in labels if label]
-            if read == self.read:
-                return None
-            self.read = read
-            if not read:
-                return None
-        mask = torch.ones(states.shape[:2], dtype=torch.long)
+        mask = torch.ones(states.shape[:2], dtype=torch.long, device=states.device)
         with torch.inference_mode():
-            memory = self.model.encode(sign_states=states, sign_mask=mask)
-        return self.engine.generate_from(memory)[0]
+            return self.model.encode(sign_states=states, sign_mask=mask)
 
     def _begin(self, clip: PoseClip) -> None:
         self.encoder_state = self.model.encoder.initial_state()
@@ -102,28 +126,30 @@ class LiveEncoder:
         import torch
 
         assert self.encoder_state is not None
-        with torch.inference_mode():
-            output, self.encoder_state = self.model.encoder.stream(torch.from_numpy(values), self.encoder_state)
-        self.states.append(output.last_hidden_state)
+        given = torch.from_numpy(values).to(self.model.device, self.model.dtype)
+        states, self.encoder_state = self.chunk(given, self.encoder_state)
+        self.states.append(states)
 
     def state(self) -> dict[str, Any]:
-        encoder = self.encoder_state and {name: tensor.numpy() for name, tensor in self.encoder_state.items()}
+        encoder = self.encoder_state and {name: array_of(each) for name, each in self.encoder_state.items()}
         return {
             "frame": self.frame and dataclasses.asdict(self.frame),
             "left_handed": self.left_handed,
             "encoder": encoder,
-            "states": [states.numpy() for states in self.states],
+            "states": [array_of(states) for states in self.states],
             "read": list(self.read),
+            "looked": self.looked,
+            "decoding": self.decoder.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        import torch
-
         self.frame = state["frame"] and SignerFrame(**state["frame"])
         self.left_handed, self.read = state["left_handed"], list(state["read"])
         encoder = state["encoder"]
-        self.encoder_state = encoder and {name: torch.from_numpy(array.copy()) for name, array in encoder.items()}
-        self.states = [torch.from_numpy(array.copy()) for array in state["states"]]
+        self.encoder_state = encoder and {name: tensor_of(array, self.model) for name, array in encoder.items()}
+        self.states = [tensor_of(array, self.model) for array in state["states"]]
+        self.looked = state["looked"]
+        self.decoder.restore(state["decoding"])
 
 
 def live_encoder(engine: Any, settings: PoseSettings) -> LiveEncoder | None:

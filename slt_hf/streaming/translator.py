@@ -47,6 +47,8 @@ class StreamingTranslator:
     def __init__(self, translator: SignTranslator, layout: str = "holistic_543", **policy: Any):
         self.translator, self.layout = translator, layout
         self.policy = StreamPolicy(**policy)
+        own = translator.calibration.abstain_below
+        self.min_confidence = own if self.policy.min_confidence is None else self.policy.min_confidence
         self.num_points = get_layout(layout).num_points
         settings = translator.processor.feature_extractor.settings
         self.fps = settings.fps
@@ -95,7 +97,7 @@ class StreamingTranslator:
             self.lookback.clear()
         for place, visible in zip(*self.clock.push(*clean(points, seen), time_ms), strict=True):
             events += self._frame(place, visible)
-        return events
+        return events + self._guess()
 
     def finish(self) -> list[StreamEvent]:
         """The stream ends: an utterance that is going on ends with it."""
@@ -151,7 +153,7 @@ class StreamingTranslator:
             if len(self.utterance) >= self._frames(self.policy.longest_ms):
                 self.activity.end()
                 return self._end()
-            return self._guess()
+            return []
         self.lookback.append((points, confidence))
         return []
 
@@ -161,26 +163,28 @@ class StreamingTranslator:
         self.lookback.clear()
 
     def _guess(self) -> list[StreamEvent]:
+        """One piece of the work on what is being signed: the next chunk, or a step towards a guess."""
         live = self.live
-        if live is None or len(self.utterance) < live.frames_read + live.chunk_frames:
+        if live is None or not self.activity.signing:
             return []
-        while len(self.utterance) >= live.frames_read + live.chunk_frames:
+        if len(self.utterance) >= live.frames_read + live.chunk_frames:
             live.push(self._clip(live.frames_read, live.frames_read + live.chunk_frames))
+            return []
         guess = live.guess()
         if guess is None:
             return []
         text = self.translator.processor.batch_decode([guess.tokens], skip_special_tokens=True)[0].strip()
         self.agreement.take(text)
-        return [self._event(self.agreement.committed, self.agreement.rest(text), False, guess.confidence)]
+        confidence = self.translator.calibration(guess.confidence)
+        return [self._event(self.agreement.committed, self.agreement.rest(text), False, confidence)]
 
     def _end(self) -> list[StreamEvent]:
         """Read the whole utterance; words that stand already stay what they are."""
         translation = self._read()
-        silent = translation is None or (
-            translation.confidence < self.policy.min_confidence and not self.agreement.committed
-        )
-        text = "" if silent or translation is None else self.agreement.finish(translation.text)
-        event = self._event(text, "", True, 0.0 if translation is None else translation.confidence)
+        heard = translation is not None and (self.agreement.committed or translation.confidence >= self.min_confidence)
+        text = self.agreement.finish(translation.text) if heard and translation is not None else ""
+        confidence, grounding = (translation.confidence, translation.grounding) if translation else (0.0, None)
+        event = self._event(text, "", True, confidence, grounding)
         self.lookback.extend(self.utterance)
         self.utterance = []
         self.agreement = Agreement(self.policy)
@@ -193,7 +197,7 @@ class StreamingTranslator:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # said once when a file is read; here it would be said all day
-                return self.translator(self._clip())
+                return self.translator(self._clip(), grounding=self.policy.grounding)
         except ClipError:
             return None
 
@@ -201,9 +205,11 @@ class StreamingTranslator:
         points, confidence = zip(*self.utterance[start:stop], strict=True)
         return PoseClip(np.stack(points), np.stack(confidence), self.layout, self.fps)
 
-    def _event(self, committed: str, tentative: str, final: bool, confidence: float) -> StreamEvent:
+    def _event(
+        self, committed: str, tentative: str, final: bool, confidence: float, grounding: float | None = None
+    ) -> StreamEvent:
         start, end = self.clock.time_of(self.first_frame), self.clock.time_of(self.first_frame + len(self.utterance))
-        event = StreamEvent(self.seq, committed, tentative, final, start, end, confidence)
+        event = StreamEvent(self.seq, committed, tentative, final, start, end, confidence, grounding)
         self.seq += 1
         return event
 

@@ -1,0 +1,92 @@
+"""Greedy decoding in small pieces: no pushed frame waits for a whole sentence.
+
+# L text tokens, P places that are tried beyond what is known
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from slt_hf.engines import Hypothesis
+
+AHEAD = 6  # P
+LONGEST = 64  # passes of one guess; a text model that never agrees with itself is left where it is
+
+
+class LiveDecoder:
+    """Decodes by fixed-point iteration (Jacobi decoding, arxiv:2305.10427): every pass predicts all tokens at once from
+    those of the pass before, until nothing changes, and that is the greedy sentence. The guess before is where the next
+    one starts, so a guess that only grew takes two or three passes.
+
+    Args:
+        model: a `SignToTextForConditionalGeneration`.
+    """
+
+    def __init__(self, model: Any):
+        self.model = model
+        settings = model.generation_config
+        self.start: int = settings.decoder_start_token_id
+        self.filler: int = settings.pad_token_id
+        self.first: int | None = settings.forced_bos_token_id
+        ends = settings.eos_token_id
+        self.ends = {ends} if isinstance(ends, int) else set(ends or ())
+        self.forget()
+
+    def forget(self) -> None:
+        self.memory: Any = None  # what the decoder attends to; None while there is nothing to do
+        self.tokens: list[int] = []
+        self.passes = 0
+
+    def begin(self, memory: Any) -> None:
+        """Something new was read: guess again, from the guess before."""
+        self.memory, self.passes = memory, 0
+
+    def step(self) -> Hypothesis | None:
+        """One pass of the text model; the sentence once it stands."""
+        import torch
+
+        tried = self.tokens + [self.filler] * (0 if self._ends(self.tokens) else AHEAD)
+        fed = torch.tensor([[self.start, *tried]], device=self.model.device)
+        with torch.inference_mode():
+            logits = self.model(encoder_outputs=self.memory, decoder_input_ids=fed, use_cache=False).logits[0]
+        log_probs = logits.float().log_softmax(-1).cpu().numpy()
+        found = log_probs.argmax(-1).tolist()
+        if self.first is not None:
+            found[0] = self.first
+        end = next((place for place, token in enumerate(found) if token in self.ends), len(found) - 1)
+        before, self.tokens = self.tokens, found[: end + 1]
+        self.passes += 1
+        if self.passes < LONGEST and not (self.tokens == before and self._ends(before)):
+            return None
+        self.memory = None
+        return Hypothesis(self.tokens, float(log_probs[np.arange(end + 1), self.tokens].sum()), end + 1)
+
+    def state(self) -> dict[str, Any]:
+        memory = self.memory and {name: array_of(each) for name, each in self.memory.items()}
+        return {"memory": memory, "tokens": list(self.tokens), "passes": self.passes}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        from slt_hf.modeling.modeling_sign_to_text import SignEncoderOutput
+
+        memory = state["memory"]
+        tensors = memory and {name: tensor_of(array, self.model) for name, array in memory.items()}
+        self.memory = tensors and SignEncoderOutput(**tensors)
+        self.tokens, self.passes = list(state["tokens"]), state["passes"]
+
+    def _ends(self, tokens: list[int]) -> bool:
+        return bool(tokens) and tokens[-1] in self.ends
+
+
+def array_of(tensor: Any) -> np.ndarray:
+    """To be kept outside of torch."""
+    return tensor.float().cpu().numpy() if tensor.is_floating_point() else tensor.cpu().numpy()
+
+
+def tensor_of(array: np.ndarray, model: Any) -> Any:
+    """Back, where and as precise as the model is."""
+    import torch
+
+    tensor = torch.from_numpy(np.array(array)).to(model.device)
+    return tensor.to(model.dtype) if tensor.is_floating_point() else tensor
