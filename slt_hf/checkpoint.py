@@ -89,6 +89,11 @@ def is_export(folder: Path) -> bool:
     return (folder / "export.json").is_file()
 
 
+def is_vlm_folder(folder: Path) -> bool:
+    """What `scripts/train_vlm_sft.py` wrote: a vision-language model or its adapters, and the question it is asked."""
+    return (folder / "slt_vlm.json").is_file()
+
+
 def read_processor(folder: Path) -> dict[str, Any]:
     """The processor's settings: with a tokenizer it saves `processor_config.json`, without one (isolated signs)
     `preprocessor_config.json`, as transformers has it.

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from slt_hf.errors import CheckpointError, HubError
 
 # What a checkpoint needs to run with this package. Python files stay behind: our own classes read it, not fetched code.
-CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.onnx", "*.onnx.data", "*.onnx_data"]
+CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.onnx", "*.onnx.data", "*.onnx_data"]
 
 # What a training run leaves in its folder and nobody else needs; pickled weights stay behind on purpose.
 LEFT_BEHIND = ["checkpoint-*", "runs", "*.pt", "*.pth", "*.bin", "__pycache__", ".*", "optimizer*", "scheduler*"]
@@ -87,10 +87,11 @@ def check_complete(folder: Path) -> None:
     Raises:
         HubError: if one is absent.
     """
-    from slt_hf.checkpoint import is_export, read_json, read_processor
+    from slt_hf.checkpoint import is_export, is_vlm_folder, read_json, read_processor
 
     try:
-        read_json(folder, "config.json"), read_processor(folder)
+        if not is_vlm_folder(folder):  # adapters have no config of a model, and the base has a processor
+            read_json(folder, "config.json"), read_processor(folder)
     except CheckpointError as error:
         raise HubError(f"{error}; save model and processor into one folder") from error
     if is_export(folder) and not (folder / "README.md").is_file():
@@ -101,11 +102,11 @@ def check_complete(folder: Path) -> None:
 
 def stage(folder: Path, target: Path, repo_id: str) -> Path:
     """A copy of the checkpoint with its code and its card, ready to go up."""
-    from slt_hf.checkpoint import is_export
+    from slt_hf.checkpoint import is_export, is_vlm_folder
     from slt_hf.model_card import write_card
 
     shutil.copytree(folder, target, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
-    if not is_export(target):  # graphs need no code
+    if not is_export(target) and not is_vlm_folder(target):  # graphs need no code, nor do transformers' own models
         add_code(target)
     if not (target / "README.md").is_file():
         write_card(target, repo_id)

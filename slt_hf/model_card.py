@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from slt_hf.checkpoint import read_json, read_processor
+from slt_hf.checkpoint import is_vlm_folder, read_json, read_processor
 from slt_hf.errors import HubError
 
 TEMPLATES = Path(__file__).parent / "model_cards"
@@ -30,6 +30,7 @@ KINDS = {
     "PoseEncoderForSignClassification": ("classification", "video-classification"),
     "VideoMAEForVideoClassification": ("classification", "video-classification"),
     "SignTextDualEncoderModel": ("contrastive", "feature-extraction"),
+    "vision_language": ("vision_language", "image-text-to-text"),  # of transformers, any that answers about pictures
 }
 
 
@@ -68,6 +69,10 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 def render_card(folder: Path, repo_id: str, facts: dict[str, Any]) -> str:
     """The card's text, with the front matter that the Hub reads."""
+    if is_vlm_folder(folder):
+        from slt_hf.vlm.card import render_vlm_card
+
+        return render_vlm_card(folder, repo_id, facts)
     config, processor = read_json(folder, "config.json"), read_processor(folder)
     architecture = (config.get("architectures") or ["unknown"])[0]
     if architecture not in KINDS:

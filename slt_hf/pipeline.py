@@ -22,8 +22,9 @@ from slt_hf.checkpoint import (
 )
 from slt_hf.confidence import Calibration
 from slt_hf.engines import Hypothesis, LabelEngine, TextEngine, TorchClassifier, TorchCTC, TorchGenerator
-from slt_hf.errors import ClipError
+from slt_hf.errors import ClipError, RecipeError
 from slt_hf.label_ngrams import LabelNgrams
+from slt_hf.vlm.checkpoint import is_vlm, load_vlm
 
 if TYPE_CHECKING:
     import torch
@@ -168,6 +169,7 @@ class SignTranslator:
         revision: str | None = None,
         device: str | None = None,
         dtype: str | torch.dtype | None = None,
+        quantization: str | None = None,
     ) -> SignTranslator:
         """Load a checkpoint; without an argument, the one that ships with the package.
 
@@ -176,12 +178,22 @@ class SignTranslator:
             revision: branch, tag or commit of the Hub repository.
             device: "cuda", "mps", "cpu"; the best one there is unless named.
             dtype: "float32", "bfloat16", …; the checkpoint's own unless named.
+            quantization: "4bit" or "8bit", of vision-language models.
 
         Raises:
             CheckpointError: if there is no such checkpoint, or it does not load whole.
             HubError: if the Hub does not have it.
+            RecipeError: if it cannot be quantised here.
         """
         folder = find_checkpoint(repo_or_dir, revision)
+        if not is_export(folder) and is_vlm(folder):
+            processor, model = load_vlm(folder, device, dtype, quantization)
+            return cls(processor, TorchGenerator(model))
+        if quantization is not None:
+            raise RecipeError(
+                f"quantization: expected a vision-language model for {quantization}, found another kind of checkpoint "
+                f"in {folder}; leave it out"
+            )
         engine = text_engine(folder, device, dtype)
         return cls(load_processor(folder), engine, Calibration.load(folder))
 

@@ -25,6 +25,7 @@ def translate(
     end_ms: Annotated[float | None, typer.Option(help="End here, in milliseconds.")] = None,
     sample_id: Annotated[str | None, typer.Option(help="Which sample, of a file that holds many.")] = None,
     num_beams: Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.")] = 1,
+    quantization: Annotated[str | None, typer.Option(help="4bit or 8bit, of vision-language models.")] = None,
     batch_size: Annotated[int, typer.Option(help="Clips of a folder that are computed together.")] = 8,
     json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, as always where a folder is given.")
@@ -39,7 +40,9 @@ def translate(
     from slt_hf.clips import clips_in, load_clip
     from slt_hf.pipeline import SignTranslator
 
-    translator = SignTranslator.from_pretrained(model, revision=revision, device=device)
+    translator = SignTranslator.from_pretrained(
+        model, revision=revision, device=device, quantization=quantization
+    )
     whole = any(path.is_dir() for path in clips)
     paths = [inner for path in clips for inner in (clips_in(path, translator.reads_video) if path.is_dir() else [path])]
     with ExitStack() as opened, clip_progress(len(paths), shown=whole) as done:

@@ -102,8 +102,12 @@ def load_checkpoint(
     """A checkpoint by folder or Hub id, the bundled one for None; its architecture says which task it is for."""
     from slt_hf.checkpoint import find_checkpoint, read_json
     from slt_hf.pipeline import SignClassifier, SignTranslator
+    from slt_hf.vlm.checkpoint import ends_of, is_vlm
 
     folder = find_checkpoint(name, revision)
+    if is_vlm(folder):
+        translator = SignTranslator.from_pretrained(folder, device=device)
+        return Checkpoint(translator, False, options, ends_of(translator.engine.model, translator.processor))
     architecture = (read_json(folder, "config.json").get("architectures") or [""])[0]
     if architecture.endswith(("ForSignClassification", "ForVideoClassification")):
         return Checkpoint(SignClassifier.from_pretrained(folder, device=device), classifies=True)
