@@ -13,15 +13,12 @@ State = dict[str, Any]  # of `PoseEncoderModel.initial_state`
 Chunk = Callable[[Any, State], tuple[Any, State]]  # values (1, T, V, C), state -> states (1, S, D), next state
 
 WARMUP = 3  # runs in which torch still optimises: no camera shall wait for them
-
 _GRAPHS: WeakKeyDictionary[Any, Chunk] = WeakKeyDictionary()
 
 
 def chunk_graph(encoder: Any) -> Chunk:
     """The graph of an encoder, traced once; it holds the encoder's own weights, not a copy."""
-    if encoder not in WARMUP = 3  # runs in which torch still optimises: no camera shall wait for them
-
-_GRAPHS:
+    if encoder not in _GRAPHS:
         _GRAPHS[encoder] = _trace(encoder)
     return _GRAPHS[encoder]
 
