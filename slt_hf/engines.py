@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -75,6 +76,13 @@ class TorchGenerator:
 
     def __init__(self, model: Any):
         self.model = model.eval()
+
+    @cached_property
+    def chunk(self) -> Any:
+        """One chunk of the model's streaming encoder, for all its streams."""
+        from slt_hf.streaming.chunk_graph import trace_chunk
+
+        return trace_chunk(self.model.encoder)
 
     def generate(self, inputs: Mapping[str, Any], **options: Any) -> list[Hypothesis]:
         return self._run(to_device(inputs, self.model), options)

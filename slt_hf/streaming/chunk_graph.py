@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 # B batch, T frames of one chunk, V landmarks, C coordinates, S steps, D encoder width
 
@@ -13,17 +12,10 @@ State = dict[str, Any]  # of `PoseEncoderModel.initial_state`
 Chunk = Callable[[Any, State], tuple[Any, State]]  # values (1, T, V, C), state -> states (1, S, D), next state
 
 WARMUP = 3  # runs in which torch still optimises: no camera shall wait for them
-_GRAPHS: WeakKeyDictionary[Any, Chunk] = WeakKeyDictionary()
 
 
-def chunk_graph(encoder: Any) -> Chunk:
-    """The graph of an encoder, traced once; it holds the encoder's own weights, not a copy."""
-    if encoder not in _GRAPHS:
-        _GRAPHS[encoder] = _trace(encoder)
-    return _GRAPHS[encoder]
-
-
-def _trace(encoder: Any) -> Chunk:
+def trace_chunk(encoder: Any) -> Chunk:
+    """The graph of a `PoseEncoderModel` with `chunk_frames`; it holds the encoder's own weights, not a copy."""
     import torch
 
     config, state = encoder.config, encoder.initial_state()

@@ -17,7 +17,6 @@ from slt_hf.processing.hand_geometry import mirrored, signs_with_left
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_normalization import SignerFrame, measure_frame
 from slt_hf.processing.pose_transforms import PoseSettings, prepare_clip
-from slt_hf.streaming.chunk_graph import chunk_graph
 from slt_hf.streaming.live_decoder import LiveDecoder, array_of, tensor_of
 
 PASSES = 2  # of the text model for one frame
@@ -38,7 +37,7 @@ class LiveEncoder:
     def __init__(self, engine: TorchGenerator, settings: PoseSettings):
         self.engine, self.model, self.settings = engine, engine.model, settings
         self.chunk_frames: int = self.model.config.encoder_config.chunk_frames
-        self.chunk = chunk_graph(self.model.encoder)
+        self.chunk = engine.chunk  # traced once for all streams of an engine
         self.decoder = LiveDecoder(self.model)
         self.forget()
 
