@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from slt_hf.checkpoint import find_checkpoint, is_export
 from slt_hf.errors import RecipeError
 from slt_hf.export.exporting import ExportSettings, appearing_whole, export_checkpoint
 from slt_hf.export.folder import ExportFolder
@@ -50,12 +52,11 @@ def export_to_tensorrt(model: str | Path | None, output: Path, settings: ExportS
     from slt_hf.export.tensorrt import write_settings
 
     with tempfile.TemporaryDirectory() as temporary:
-        export = ExportFolder.open(as_onnx(model, Path(temporary) / "onnx", settings))
-        write_settings(export)
+        export = as_onnx(model, Path(temporary) / "onnx", settings)
 
         def fill(folder: Path) -> None:
-            for path in export.path.iterdir():
-                path.rename(folder / path.name)
+            shutil.copytree(export, folder, dirs_exist_ok=True)
+            write_settings(ExportFolder.open(folder))
             notice = "Engines were neither built nor run here; scripts/build_tensorrt.py does both on a GPU."
             add_to_card(folder, folder, "TensorRT", notice)
 
@@ -64,7 +65,6 @@ def export_to_tensorrt(model: str | Path | None, output: Path, settings: ExportS
 
 def export_to_tensorrt_llm(model: str | Path | None, output: Path, settings: ExportSettings) -> Path:
     """The text model as a checkpoint that TensorRT-LLM up to 1.2 builds engines from."""
-    from slt_hf.checkpoint import find_checkpoint
     from slt_hf.export.exporting import load_source
     from slt_hf.export.tensorrt_llm import NOTICE, write_checkpoint
 
@@ -79,6 +79,10 @@ def export_to_tensorrt_llm(model: str | Path | None, output: Path, settings: Exp
 
 
 def as_onnx(model: str | Path | None, output: Path, settings: ExportSettings) -> Path:
+    """Graphs that passed their gate: an export as it is, or one that is made of the checkpoint."""
+    source = find_checkpoint(model, settings.revision)
+    if is_export(source):
+        return source
     return export_checkpoint(model, output, dataclasses.replace(settings, target="onnx"))
 
 

@@ -1,7 +1,7 @@
 """An export as a Triton model repository: a folder for each graph, with `config.pbtxt` and one version.
 
 Triton looks for a model's weights in the model's own folder, so each graph is written with the weights it reads. The
-sentence's loop over the decoder is the client's: `slt_hf.export.decoding` with a step that calls the server.
+sentence's loop over the decoder is the client's: `slt_hf.export.triton_engine`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ MAX_BATCH = 8
 BATCH_DELAY_US = 2000  # how long a request waits for others to be computed with it
 TYPES = {1: "TYPE_FP32", 6: "TYPE_INT32", 7: "TYPE_INT64", 9: "TYPE_BOOL"}  # onnx.TensorProto.DataType
 SHARED_BATCH = ("encoder", "text", "bridge")  # all their axes 0 count clips; the decoder's and the stream's do not
-NOTICE = "Configurations were checked against Triton's own definition (tritonclient); no Triton server has run them."
+NOTICE = (
+    "Configurations were checked against Triton's own definition (tritonclient). What was not done here is running them: "
+    "scripts/check_triton.py loads a repository in a real server and holds its sentences against the export's."
+)
 
 
 def write_repository(export: ExportFolder, repository: Path, prefix: str = "slt") -> list[str]:
