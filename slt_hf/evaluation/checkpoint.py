@@ -107,7 +107,8 @@ def load_checkpoint(
     folder = find_checkpoint(name, revision)
     if is_vlm(folder):
         translator = SignTranslator.from_pretrained(folder, device=device)
-        return Checkpoint(translator, False, options, ends_of(translator.engine.model, translator.processor))
+        engine: Any = translator.engine
+        return Checkpoint(translator, False, options, ends_of(engine.model, translator.processor))
     architecture = (read_json(folder, "config.json").get("architectures") or [""])[0]
     if architecture.endswith(("ForSignClassification", "ForVideoClassification")):
         return Checkpoint(SignClassifier.from_pretrained(folder, device=device), classifies=True)

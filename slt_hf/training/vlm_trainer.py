@@ -119,8 +119,8 @@ def write_facts(
             "lora_r": model.lora_r, "lora_alpha": model.lora_alpha, "quantization": model.quantization,
         },
         "metrics": [
-            {"name": name, "value": scores[name]["value"], "split": data.eval_split}
-            for name in CARD_METRICS if name in scores
+            {"name": name, "value": found["score"], "split": data.eval_split, "signature": found["signature"]}
+            for name in CARD_METRICS if (found := scores.get(name))
         ],
     }  # fmt: skip
     (folder / "card.yaml").write_text(yaml.safe_dump(facts, allow_unicode=True, sort_keys=False), encoding="utf-8")
