@@ -14,7 +14,7 @@ from slt_hf.data.sample import Sample
 from slt_hf.errors import SignDataError
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_transforms import PoseSettings, prepare_clip
-from slt_hf.visualization import draw_frame, draw_grid, draw_sheet
+from slt_hf.visualization import draw_grid, draw_photograph, draw_sheet
 
 # T frames, V landmarks, C coordinates
 
@@ -83,12 +83,7 @@ def _video_row(
     read = read_video(video, None, start_ms, end_ms, fps=10)
     times = read.times_ms - (start_ms or 0.0)
     nearest = [int(np.abs(times - moment).argmin()) for moment in wanted]
-    nothing = PoseClip(
-        np.full((1, *clip.points.shape[1:]), np.nan), np.zeros((1, clip.points.shape[1])), clip.layout, clip.fps
-    )
-    pictures = [
-        draw_frame(nothing, 0, size, None, f"{times[index] / 1000:.2f} s", read.frames[index]) for index in nearest
-    ]
+    pictures = [draw_photograph(read.frames[index], size, f"{times[index] / 1000:.2f} s") for index in nearest]
     return draw_grid(pictures, num_frames, Path(video).name)
 
 

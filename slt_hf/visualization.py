@@ -30,7 +30,9 @@ SUPERSAMPLING = 2  # drawn larger and reduced: Pillow's lines are not antialiase
 MIN_CONFIDENCE = 0.15  # what an extractor hardly believes in (legs under the table) is not drawn
 GIF_MAX_FPS = 15.0
 HEAD_POINTS = ("nose", "eye", "eye_inner", "eye_outer", "ear", "mouth_left", "mouth_right")
-FRAMED_CONFIDENCE = 0.4  # what the picture is cropped to: guessed legs do not shrink the signer
+FRAMED_CONFIDENCE = 0.4  # legs below it are drawn where there is room: guessed ones do not shrink the signer
+LEGS = ("hip", "knee", "ankle", "heel", "toe", "foot_index")
+REACH = 1.0  # how far beyond where the landmarks usually are, in sizes of that box, a point is an arm and no stray
 SIDE_COLORS = {"left": (20, 130, 180), "right": (225, 110, 20), "middle": (110, 110, 110)}
 FACE_COLOR = (120, 120, 135)
 FINGER_COLORS: dict[str, dict[str, Color]] = {
@@ -80,18 +82,32 @@ def _dots(layout_name: str) -> tuple[int, ...]:
 
 
 def viewport(clip: PoseClip, margin: float = 0.06) -> Box:
-    """The square around everything that is seen in the clip, in its own units."""
-    seen = clip.points[..., :2][_visible(clip) & (clip.confidence >= FRAMED_CONFIDENCE)]
-    if len(seen) == 0:
-        seen = clip.points[..., :2][_visible(clip)]
-    if len(seen) == 0:
+    """The square around everything that is drawn of the clip, in its own units, but for strays and guessed legs."""
+    names = get_layout(clip.layout).points
+    legs = np.array([name.endswith(LEGS) for name in names])
+    visible = _visible(clip)
+    framed = visible & (~legs | (clip.confidence >= FRAMED_CONFIDENCE))
+    if not framed.any():
+        framed = visible
+    if not framed.any():
         return 0.0, 0.0, float(clip.width or 1), float(clip.height or 1)
-    low, high = (
-        np.percentile(seen, 0.2, axis=0),
-        np.percentile(seen, 99.8, axis=0),
-    )  # a stray point does not shrink the signer
+    low, high = _extent(np.where(framed[..., None], clip.points[..., :2], np.nan))
     middle, half = (low + high) / 2, max(float((high - low).max()) / 2 * (1 + 2 * margin), 1e-6)
     return middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half
+
+
+def _extent(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest x, y of points (T, V, 2), NaN where undetected, without those far from where landmarks are.
+
+    Not by percentiles: an elbow is one of 543 points, and an arm that is stretched out in few frames still an arm.
+    """
+    there = np.isfinite(points).all(axis=-1)
+    usual = np.stack([np.median(points[there[:, v], v], axis=0) for v in np.flatnonzero(there.any(axis=0))])
+    low, high = usual.min(axis=0), usual.max(axis=0)
+    reach = max(REACH * float((high - low).max()), 1e-6)
+    near = ((points >= low - reach) & (points <= high + reach)).all(axis=-1)
+    kept = points[near if near.any() else there]  # one lone landmark that moves is far from its own median
+    return kept.min(axis=0), kept.max(axis=0)
 
 
 def _visible(clip: PoseClip) -> np.ndarray:
@@ -127,6 +143,13 @@ def draw_frame(
     points = (clip.points[frame, :, :2] - np.array([left, top])) * scale
     _draw_skeleton(ImageDraw.Draw(canvas, "RGBA"), clip, frame, points, size / 160 * SUPERSAMPLING)
     picture = canvas.reduce(SUPERSAMPLING)
+    return _with_caption(picture, caption) if caption else picture
+
+
+def draw_photograph(frame: np.ndarray, size: int = 240, caption: str = "") -> Image.Image:
+    """A video frame (H, W, 3) uint8 without a skeleton, its longer side `size` pixels, with a caption below."""
+    scale = size / max(frame.shape[:2])
+    picture = Image.fromarray(frame).resize((round(frame.shape[1] * scale), round(frame.shape[0] * scale)))
     return _with_caption(picture, caption) if caption else picture
 
 

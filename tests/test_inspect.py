@@ -99,6 +99,23 @@ def test_the_command_prints_a_table_and_draws_a_figure(dataset, capsys):
     assert [json.loads(line)["split"] for line in capsys.readouterr().out.splitlines()] == ["train", "test", "all"]
 
 
+@pytest.mark.parametrize("words", [[1, 1, 1], [2, 9, 4], [1, 300, 120]])
+def test_bars_and_ticks_are_whole_numbers(words):
+    from matplotlib.figure import Figure
+
+    from slt_hf.data.inspection_plot import COLORS, _histogram
+
+    figure = Figure()
+    axes = figure.subplots()
+    _histogram(axes, {"train": words}, {"train": COLORS[0]})
+    figure.canvas.draw()
+    for axis in (axes.xaxis, axes.yaxis):
+        assert all(float(tick).is_integer() for tick in axis.get_ticklocs())
+    edges = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches if bar.get_height()]
+    assert all(any(left < word < right for left, right in edges) for word in words) and len(axes.patches) <= 40
+    assert sum(bar.get_height() for bar in axes.patches) == len(words)
+
+
 def test_nothing_to_inspect_is_an_error(tmp_path):
     with pytest.raises(PoseFileError, match="expected a manifest, shards, or pose files, found no pose file"):
         inspect_dataset(tmp_path)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from slt_hf.processing.landmarks import LAYOUTS, convert
+from slt_hf.processing.landmarks import LAYOUTS, convert, get_layout
 from slt_hf.processing.pose_files import PoseClip, read_pose
 from slt_hf.synthesis import Signer, synthesize
 from slt_hf.visualization import (
     BACKGROUND,
+    MIN_CONFIDENCE,
     draw_animation,
     draw_comparison,
     draw_frame,
@@ -144,6 +145,34 @@ def test_a_stray_point_does_not_shrink_the_signer(clip: PoseClip) -> None:
     left, _, right, _ = viewport(clip)
     stray_left, _, stray_right, _ = viewport(changed(clip, points))
     assert stray_right - stray_left == pytest.approx(right - left, rel=0.05)
+
+
+def test_an_arm_stretched_out_in_few_frames_is_not_cut(clip: PoseClip) -> None:
+    """Neither is a hand that the extractor is hardly sure of: what is drawn is in the picture."""
+    points, confidence = clip.points.copy(), clip.confidence.copy()
+    points[5, LEFT, 0] += 300
+    confidence[:, LEFT] = 0.3
+    _, _, right, bottom = viewport(changed(clip, points, confidence))
+    assert np.nanmax(points[5, LEFT, 0]) < right and np.nanmax(points[:, LEFT, 1]) < bottom
+
+
+def test_guessed_legs_do_not_shrink_the_signer() -> None:
+    full = synthesize("I love my sister.", signer=Signer(), layout="holistic_75")
+    points, confidence = full.points.copy(), full.confidence.copy()
+    names = get_layout("holistic_75").points
+    legs = [i for i, name in enumerate(names) if name.endswith(("knee", "ankle", "heel", "foot_index"))]
+    points[:, legs, :2], confidence[:, legs] = (640, 2000), 0.2
+    assert viewport(changed(full, points, confidence))[3] < 1500
+    confidence[:, legs] = 0.9
+    assert viewport(changed(full, points, confidence))[3] > 2000
+
+
+def test_real_clips_are_drawn_whole(shared_data: Path) -> None:
+    clip = read_pose(shared_data / "poses" / "pose_format" / "openpose.pose")
+    left, top, right, bottom = viewport(clip)
+    hands = [i for i, name in enumerate(get_layout(clip.layout).points) if "_hand_" in name]
+    drawn = clip.points[:, hands, :2][clip.confidence[:, hands] >= MIN_CONFIDENCE]
+    assert (drawn > (left, top)).all() and (drawn < (right, bottom)).all()
 
 
 def test_real_clips_are_drawn(shared_data: Path, tmp_path: Path) -> None:

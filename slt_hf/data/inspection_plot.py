@@ -12,6 +12,7 @@ from slt_hf.data.inspection import HANDS, Inspection
 
 COLORS = ("#1482b4", "#e16e14", "#2a9d5c", "#96289b", "#7a7a7a")
 TOP_GLOSSES = 20
+MAX_BARS = 40
 
 
 def draw_inspection(inspection: Inspection, path: str | Path) -> Path:
@@ -60,7 +61,9 @@ def _missing_hands(axes: Any, inspection: Inspection, colors: dict[str, str]) ->
         hand.replace("_", " ") for hand in HANDS if any(hand.replace("_", " ") in found for found in shares.values())
     ]
     _bars(axes, names, shares, colors)
-    axes.set_ylim(0, 100)
+    for bars in axes.containers:
+        axes.bar_label(bars, fmt="%.0f")  # a bar of nothing is not to be taken for no measurement
+    axes.set_ylim(0, 110)
 
 
 def _glosses(axes: Any, inspection: Inspection, colors: dict[str, str]) -> None:
@@ -81,12 +84,21 @@ def _histogram(axes: Any, values: dict[str, list[int]], colors: dict[str, str]) 
     if not there:
         return _empty(axes)
     everything = np.concatenate([np.array(found) for found in there.values()])
-    edges = np.histogram_bin_edges(everything, bins=min(40, max(1, int(np.ptp(everything)) + 1)))
+    width = -(-(int(np.ptp(everything)) + 1) // MAX_BARS)  # whole numbers: every bar holds equally many of them
+    edges = np.arange(everything.min() - 0.5, everything.max() + width, width)
     axes.hist(
         list(there.values()), bins=edges, stacked=True, label=list(there), color=[colors[split] for split in there]
     )
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    few = 2 - min(2, (edges[-1] - edges[0]) / 2)  # a lone bar stays slim
+    axes.set_xlim(max(-0.5, edges[0] - few - 0.5), edges[-1] + few + 0.5)
+    _whole_numbers(axes.xaxis)
+    _whole_numbers(axes.yaxis)
     axes.legend()
+
+
+def _whole_numbers(axis: Any) -> None:
+    """No half words and half clips, not even where there is one value only."""
+    axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
 def _bars(axes: Any, names: list[str], values: dict[str, Any], colors: dict[str, str]) -> None:
@@ -97,6 +109,7 @@ def _bars(axes: Any, names: list[str], values: dict[str, Any], colors: dict[str,
     for number, (split, color) in enumerate(colors.items()):
         places = np.arange(len(names)) + (number - (len(colors) - 1) / 2) * width
         axes.bar(places, [values[split].get(name, 0) for name in names], width, label=split, color=color)
+    _whole_numbers(axes.yaxis)
     axes.set_xticks(range(len(names)), [name[:16] for name in names])
     axes.legend()
 
