@@ -100,6 +100,9 @@ def trimmed(name: str, value: np.ndarray, memory: Mapping[str, np.ndarray]) -> n
 class OnnxGenerator:
     """`generate` over an encoder graph and a decoder graph with cache."""
 
+    encoder: Any  # arrays in, arrays out, by name: an `OnnxGraph`, or one of a server
+    decoder: Any
+
     def __init__(self, export: ExportFolder, device: str | None = None):
         name, _ = provider_for(device)
         index = int(device.partition(":")[2] or 0) if device else 0
@@ -111,6 +114,10 @@ class OnnxGenerator:
     def encode(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         return self.encoder(**inputs)
 
+    def begin(self, memory: Mapping[str, np.ndarray], beams: int) -> Any:
+        """The decoder of a batch that was encoded, with so many rows for each clip."""
+        return Decoder(self.decoder, memory, beams, self.device)
+
     def generate(self, inputs: Mapping[str, Any], **options: Any) -> list[Hypothesis]:
         inputs = dict(inputs)
         forced = inputs.pop("forced_bos_token_id", None)
@@ -120,8 +127,7 @@ class OnnxGenerator:
 
     def score(self, memory: Mapping[str, np.ndarray], tokens: np.ndarray) -> np.ndarray:
         """Logits of sentences that are given whole, (B, L) -> (B, L, V)."""
-        decoder = Decoder(self.decoder, memory, 1, self.device)
-        return decoder.run(tokens, None)
+        return self.begin(memory, 1).run(tokens, None)
 
     def log_probabilities(self, inputs: Mapping[str, Any], sentences: Sequence[list[int]]) -> list[float]:
         start, pad = self.defaults["decoder_start_token_id"], self.defaults["pad_token_id"]
@@ -133,7 +139,7 @@ class OnnxGenerator:
         """Sentences from what the encoder graph gave."""
         length = self.defaults.get("max_new_tokens") or MAX_NEW_TOKENS
         chosen = GenerationOptions.read(self.defaults | {"max_new_tokens": length}, options)
-        decoder = Decoder(self.decoder, memory, chosen.num_beams, self.device)
+        decoder = self.begin(memory, chosen.num_beams)
         return generate_tokens(decoder.step, len(memory["memory_mask"]), chosen)
 
 

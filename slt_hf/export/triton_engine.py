@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 
 from slt_hf.checkpoint import read_json
-from slt_hf.engines import MAX_NEW_TOKENS, Hypothesis
 from slt_hf.errors import ExportError
-from slt_hf.export.decoding import generate_tokens
-from slt_hf.export.generation_options import GenerationOptions
+from slt_hf.export.engines import OnnxGenerator
 
 DATATYPES = {"FP32": np.float32, "INT64": np.int64, "BOOL": np.bool_}
 
@@ -47,7 +45,7 @@ class TritonGraph:
 
         asked = []
         for name, (datatype, _) in self.inputs.items():
-            array = np.ascontiguousarray(inputs[name], DATATYPES[datatype])
+            array: np.ndarray = np.ascontiguousarray(inputs[name], DATATYPES[datatype])
             asked.append(InferInput(name, list(array.shape), datatype))
             asked[-1].set_data_from_numpy(array)
         answer = self.client.infer(self.name, asked)
@@ -71,14 +69,17 @@ class RemoteDecoder:
 
     def step(self, tokens: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
         """Last tokens (R,), the row that each row continues (R,) or None for its own -> logits (R, V)"""
-        found = self.graph(
-            decoder_input_ids=tokens[:, None], rows=self.own if rows is None else rows, **self.fixed, **self.past
-        )
+        return self.run(tokens[:, None], rows)[:, -1]
+
+    def run(self, tokens: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+        """New tokens (R, Q) -> logits (R, Q, V)"""
+        rows = self.own if rows is None else rows
+        found = self.graph(decoder_input_ids=tokens, rows=rows, **self.fixed, **self.past)
         self.past = {name: found[name.replace("past_", "present_")] for name in self.past}
-        return found["logits"][:, -1]
+        return found["logits"]
 
 
-class TritonGenerator:
+class TritonGenerator(OnnxGenerator):
     """`generate` over the encoder and the decoder of a server.
 
     Args:
@@ -90,9 +91,5 @@ class TritonGenerator:
         self.encoder, self.decoder = (TritonGraph(client, f"{prefix}_{part}") for part in ("encoder", "decoder"))
         self.defaults = read_json(repository, "generation_config.json")
 
-    def generate(self, inputs: Mapping[str, Any], **options: Any) -> list[Hypothesis]:
-        memory = self.encoder(**inputs)
-        length = self.defaults.get("max_new_tokens") or MAX_NEW_TOKENS
-        chosen = GenerationOptions.read(self.defaults | {"max_new_tokens": length}, options)
-        decoder = RemoteDecoder(self.decoder, memory, chosen.num_beams)
-        return generate_tokens(decoder.step, len(memory["memory_mask"]), chosen)
+    def begin(self, memory: Mapping[str, np.ndarray], beams: int) -> RemoteDecoder:
+        return RemoteDecoder(self.decoder, memory, beams)
