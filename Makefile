@@ -6,7 +6,7 @@ EXTRACT := .venv-extract
 # two processes; whoever is done takes over waiting tests, since a few need a Python of their own and take seconds
 PARALLEL := -n 2 --dist worksteal
 
-.PHONY: demo test test-all check env extract-env real clean
+.PHONY: demo test test-all check env extract-env page real clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,9 @@ $(EXTRACT)/.ready: constraints-extract.txt
 	touch $@
 
 extract-env: $(EXTRACT)/.ready  ## pose extraction: MediaPipe needs numpy < 2, so it lives apart
+
+page: $(READY)  ## fetch what the page of `slt-hf serve` finds landmarks with (npm)
+	$(BIN)/slt-hf serve --fetch-landmarks
 
 real: $(READY)  ## train and score the recipes on real data (SLT_HF_SHARED_DATA, else ../shared/data)
 	$(BIN)/python scripts/make_real.py

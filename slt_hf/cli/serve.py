@@ -21,13 +21,24 @@ def serve(
     certificate: Annotated[Path | None, typer.Option(help="TLS certificate chain.")] = None,
     private_key: Annotated[Path | None, typer.Option(help="TLS private key.")] = None,
     new_key: Annotated[bool, typer.Option("--new-key", help="Make a key, print it and its hash, and end.")] = False,
+    fetch_landmarks: Annotated[
+        bool, typer.Option("--fetch-landmarks", help="Fetch what the page finds landmarks with (npm), and end.")
+    ] = False,
+    landmarks_from: Annotated[
+        Path | None, typer.Option("--from", help="With --fetch-landmarks: the npm package as a file.")
+    ] = None,
 ) -> None:
-    """Serve checkpoints: REST, Open Inference Protocol, live streams."""
+    """Serve checkpoints: a page with a camera, REST, Open Inference Protocol, live streams."""
     from slt_hf.serving.keys import new_key as make_key
 
     if new_key:
         key, hashed = make_key()
         print(f"key (for the client): {key}\nhash (for --key-file): {hashed}")
+        return
+    if fetch_landmarks:
+        from slt_hf.serving.landmark_finder import fetch
+
+        print(fetch(landmarks_from))
         return
     from slt_hf.serving.server import run
     from slt_hf.serving.settings import ServerSettings

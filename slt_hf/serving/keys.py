@@ -23,6 +23,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 PUBLIC = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
+PAGE = "/page/"  # and "/": a browser brings no key when it asks for a page, which is where the key is typed in
 SUBPROTOCOL = "slt-hf.key."  # browsers cannot set headers on a WebSocket: the key comes as a subprotocol
 POLICY_VIOLATION = 1008  # WebSocket close code
 
@@ -47,6 +48,15 @@ def key_of(scope: Scope) -> str | None:
     return next((each[len(SUBPROTOCOL) :] for each in offered if each.startswith(SUBPROTOCOL)), None)
 
 
+def page_reader(scope: Scope) -> str | None:
+    """Whoever reads the page's files, by where they come from: they too have a rate. None for all other requests."""
+    reads = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+    path = scope["path"]
+    if reads and (path == "/" or (path.startswith(PAGE) and ".." not in path)):
+        return f"page {(scope.get('client') or ('unknown',))[0]}"
+    return None
+
+
 class Guard:
     """Lets requests with a known key through, each key at its rate; everything else ends here."""
 
@@ -59,7 +69,7 @@ class Guard:
         if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in PUBLIC):
             await self.app(scope, receive, send)
             return
-        caller = self.caller(scope)
+        caller = self.caller(scope) or page_reader(scope)
         if caller is None:
             await refuse(scope, send, 401, "expected a known API key as bearer token, found none; ask for a key")
         elif scope["type"] == "websocket" and not self.origin_allowed(scope):

@@ -21,6 +21,7 @@ from slt_hf.serving.keys import Guard
 from slt_hf.serving.metrics import ServiceMetrics
 from slt_hf.serving.service import SignService, clip_of
 from slt_hf.serving.sockets import Sockets
+from slt_hf.serving.web_page import add_page
 
 
 def build_app(service: SignService, certificate: Path | None = None, private_key: Path | None = None) -> Guard:
@@ -44,6 +45,7 @@ def build_app(service: SignService, certificate: Path | None = None, private_key
     add_health(app)
     add_translate(app, service, metrics)
     add_inference_protocol(app, service, metrics)
+    add_page(app, settings)
     sockets = Sockets(service, metrics)
 
     @app.websocket("/stream")

@@ -47,7 +47,7 @@ class SignService:
     ):
         self.settings = settings
         self.served = {name: self._load(name, source, device) for name, source in models.items()}
-        self.default = next(iter(self.served))
+        self.default = next(iter(self.served), "")
 
     def _load(self, name: str, source: str | os.PathLike | None, device: str | None) -> Served:
         folder = find_checkpoint(source)
