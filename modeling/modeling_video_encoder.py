@@ -169,7 +169,8 @@ def even_frames(pixels: torch.Tensor, tubelet: int) -> torch.Tensor:
 
 def interpolated_positions(table: torch.Tensor, own_steps: int, steps: int) -> torch.Tensor:
     """Positions (1, own_steps * P, D) for another number of steps, (1, steps * P, D); as they are for their own."""
-    if steps == own_steps:
+    # a graph is traced for any number of steps; for its own the interpolation below is the identity
+    if steps == own_steps and not torch.compiler.is_exporting():
         return table
     by_time = table.detach()[0].unflatten(0, (own_steps, -1)).permute(1, 2, 0)  # (P, D, own_steps)
     resized = nn.functional.interpolate(by_time, size=steps, mode="linear", align_corners=False)
