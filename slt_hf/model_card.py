@@ -29,6 +29,7 @@ KINDS = {
     "PoseEncoderForCTC": ("recognition", "video-classification"),
     "PoseEncoderForSignClassification": ("classification", "video-classification"),
     "VideoMAEForVideoClassification": ("classification", "video-classification"),
+    "I3DForVideoClassification": ("classification", "video-classification"),
     "SignTextDualEncoderModel": ("contrastive", "feature-extraction"),
     "vision_language": ("vision_language", "image-text-to-text"),  # of transformers, any that answers about pictures
 }

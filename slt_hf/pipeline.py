@@ -36,6 +36,7 @@ __all__ = ["Classification", "SignClassifier", "SignTranslator", "Translation", 
 CLASSIFIERS = {
     "PoseEncoderForSignClassification": "slt_hf.modeling",
     "VideoMAEForVideoClassification": "transformers",
+    "I3DForVideoClassification": "slt_hf.modeling",
 }
 
 

@@ -16,6 +16,9 @@ torch = pytest.importorskip("torch")
 from transformers import UMT5Config  # noqa: E402
 
 from slt_hf.modeling import (  # noqa: E402
+    I3DConfig,
+    I3DForVideoClassification,
+    I3DModel,
     PoseEncoderConfig,
     PoseEncoderForCTC,
     PoseEncoderForSignClassification,
@@ -105,6 +108,11 @@ def test_saved_folders_work_where_slt_hf_is_not_installed(tmp_path: Path):
     watcher = SignToTextForConditionalGeneration(SignToTextConfig(encoder_config=VIDEO, text_config=TEXT)).eval()
     seen = watcher.generate(**frames, max_new_tokens=5, num_beams=2)
     write(watcher, folder / "watcher", "logits", auto, {**frames, **texts}, tokens=seen)
+    sees = I3DForVideoClassification(I3DConfig(width_multiplier=0.06, num_labels=3))
+    small = {"pixel_values": torch.rand(2, 9, 3, 32, 32)}
+    auto_i3d = {"AutoModelForVideoClassification": "I3DForVideoClassification"}
+    write(sees, folder / "i3d", "logits", auto_i3d, small)
+    write(I3DModel(sees.config), folder / "i3d_features", "last_hidden_state", {"AutoModel": "I3DModel"}, small)
     write(VideoEncoderModel(VIDEO), folder / "video", "last_hidden_state", {"AutoModel": "VideoEncoderModel"}, frames)
 
     run_elsewhere(folder, onward, home)

@@ -1,0 +1,25 @@
+"""`slt-hf convert-i3d`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def convert_i3d(
+    weights: Annotated[Path, typer.Argument(help="File of weights: .pt or .safetensors.")],
+    output: Annotated[Path, typer.Argument(help="Folder of the checkpoint to write.")],
+    labels: Annotated[Path | None, typer.Option(help="Class list: a name a line, or number, tab, name.")] = None,
+) -> None:
+    """A checkpoint from I3D weights of the public PyTorch code (Kinetics, WLASL, ASL Citizen); no code in them runs."""
+    from slt_hf.convert_i3d import convert_i3d as convert
+    from slt_hf.convert_i3d import i3d_extractor, read_labels
+
+    model = convert(weights, None if labels is None else read_labels(labels))
+    model.save_pretrained(output)
+    i3d_extractor(model.config, provenance={"converted_from": weights.name}).save_pretrained(output)
+    named = "unnamed classes" if labels is None else f"classes from {model.config.id2label[0]!r} on"
+    stem = "optical flow" if model.config.num_channels == 2 else "pictures"
+    print(f"{output}: I3D that sees {stem}, {model.config.num_labels} {named}")
