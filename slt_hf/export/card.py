@@ -40,12 +40,14 @@ def write_export_card(
 def render(
     source: Path, folder: Path, facts: dict[str, Any], checks: Sequence[Check], scores: dict[str, Any] | None
 ) -> str:
-    from slt_hf.checkpoint import read_json
+    from slt_hf.checkpoint import read_json, read_processor
 
     export = ExportFolder.open(folder)
     architecture = export.manifest["architecture"]
     title = f"{facts.get('title', source.resolve().name)}, ONNX {export.manifest['precision']}"
     config = describe_config(read_json(folder, "config.json"))
+    reads = read_processor(folder)
+    video = reads.get("feature_extractor", reads).get("feature_extractor_type") == "VideoFeatureExtractor"
     limits = facts["limits"] if isinstance(facts["limits"], list) else [facts["limits"]]
     parts = [
         f"# {title}",
@@ -54,7 +56,7 @@ def render(
         f"`{config['text_model']}`; graphs: {', '.join(f'`{name}.onnx`' for name in export.graphs)}. Weights are "
         "stored once, operators are standard ONNX ones.",
         "## Use",
-        use(architecture),
+        use(architecture, "clip.mp4" if video else "clip.pose"),
         "## Held against PyTorch",
         "Built, and run on ONNX Runtime's CPU provider; no other provider was tried.",
         report_table(checks),
@@ -69,9 +71,9 @@ def render(
     return head.replace("library_name: transformers", "library_name: onnx") + "\n\n".join(p for p in parts if p) + "\n"
 
 
-def use(architecture: str) -> str:
-    name = "SignClassifier" if architecture.endswith("ForSignClassification") else "SignTranslator"
-    example = f'print({name}.from_pretrained("FOLDER or organisation/name")("clip.pose"))'
+def use(architecture: str, clip: str) -> str:
+    name = "SignClassifier" if architecture.endswith("Classification") else "SignTranslator"
+    example = f'print({name}.from_pretrained("FOLDER or organisation/name")("{clip}"))'
     return USE.format(module="slt_hf", call=name, example=example)
 
 

@@ -27,6 +27,7 @@ from slt_hf.export.folder import ExportFolder
 from slt_hf.export.generation_options import GenerationOptions
 from slt_hf.export.logits_rules import log_softmax
 from slt_hf.export.providers import open_session, provider_for
+from slt_hf.export.windows import encoder_of
 from slt_hf.label_ngrams import LabelNgrams
 
 PRECISIONS = (None, "auto", "float32")
@@ -100,7 +101,7 @@ def trimmed(name: str, value: np.ndarray, memory: Mapping[str, np.ndarray]) -> n
 class OnnxGenerator:
     """`generate` over an encoder graph and a decoder graph with cache."""
 
-    encoder: Any  # arrays in, arrays out, by name: an `OnnxGraph`, or one of a server
+    encoder: Any  # arrays in, arrays out, by name: an `OnnxGraph`, windows of a video, or a server's
     decoder: Any
 
     def __init__(self, export: ExportFolder, device: str | None = None):
@@ -108,7 +109,8 @@ class OnnxGenerator:
         index = int(device.partition(":")[2] or 0) if device else 0
         self.device = ("cuda", index) if name in ("cuda", "tensorrt") else ("cpu", 0)
         self.export, self.asked = export, device
-        self.encoder, self.decoder = (OnnxGraph(export, part, device) for part in ("encoder", "decoder"))
+        self.encoder = encoder_of(lambda name: OnnxGraph(export, name, device), export.manifest)
+        self.decoder = OnnxGraph(export, "decoder", device)
         self.defaults = read_json(export.path, "generation_config.json")
 
     def encode(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -244,7 +246,9 @@ class OnnxStreamEncoder:
 
 
 TEXT_ENGINES = {"SignToTextForConditionalGeneration": OnnxGenerator, "PoseEncoderForCTC": OnnxCTC}
-LABEL_ENGINES = {"PoseEncoderForSignClassification": OnnxClassifier}
+LABEL_ENGINES = dict.fromkeys(
+    ("PoseEncoderForSignClassification", "VideoMAEForVideoClassification", "I3DForVideoClassification"), OnnxClassifier
+)
 
 
 def open_engine(folder: Path, engines: Mapping[str, Any], device: str | None, dtype: Any = None) -> Any:

@@ -20,11 +20,14 @@ from slt_hf.export.comparison import Check
 from slt_hf.export.folder import CONFIGS, FORMAT, MANIFEST, ExportFolder, digests_of_configs
 
 ARCHITECTURES = {
-    "SignToTextForConditionalGeneration": "modeling_sign_to_text",
-    "PoseEncoderForCTC": "modeling_pose_encoder",
-    "PoseEncoderForSignClassification": "modeling_pose_encoder",
-    "PoseEncoderModel": "modeling_pose_encoder",
-    "SignTextDualEncoderModel": "modeling_sign_text_dual_encoder",
+    "SignToTextForConditionalGeneration": "slt_hf.modeling.modeling_sign_to_text",
+    "PoseEncoderForCTC": "slt_hf.modeling.modeling_pose_encoder",
+    "PoseEncoderForSignClassification": "slt_hf.modeling.modeling_pose_encoder",
+    "PoseEncoderModel": "slt_hf.modeling.modeling_pose_encoder",
+    "SignTextDualEncoderModel": "slt_hf.modeling.modeling_sign_text_dual_encoder",
+    "VideoEncoderModel": "slt_hf.modeling.modeling_video_encoder",
+    "VideoMAEForVideoClassification": "transformers",
+    "I3DForVideoClassification": "slt_hf.modeling.modeling_i3d",
 }
 
 
@@ -94,12 +97,14 @@ def write_export(source: Path, folder: Path, settings: ExportSettings) -> None:
     from slt_hf.export.graph_writer import write_graphs
     from slt_hf.export.graphs import graph_specs
     from slt_hf.export.quantization import check_int8, quantize_export
+    from slt_hf.export.video_graphs import windows_of
 
     model, processor = load_source(source)
     copy_configs(source, folder)
     prompted = getattr(processor, "prompt", None) is not None  # an extractor alone has none
+    windows = windows_of(model)
     entries = write_graphs(graph_specs(model, prompted), folder, settings.opset)
-    write_manifest(folder, type(model).__name__, entries, "float32")
+    write_manifest(folder, type(model).__name__, entries, "float32", windows)
     config = getattr(model.config, "encoder_config", model.config).to_dict()  # models that are an encoder have no part
     cases = gate_cases(processor, config, settings.clips, settings.seed)
     checks = run_gate(model, ExportFolder.open(folder), cases)
@@ -108,7 +113,7 @@ def write_export(source: Path, folder: Path, settings: ExportSettings) -> None:
     scores = score(folder, settings) if settings.data is not None else None
     if settings.target == "onnx-int8" and scores is not None:
         entries = quantize_export(folder)
-        write_manifest(folder, type(model).__name__, entries, "int8")
+        write_manifest(folder, type(model).__name__, entries, "int8", windows)
         before, scores = scores, score(folder, settings)
         checks.append(check_int8(before, scores))
         refuse_failures(checks)
@@ -130,7 +135,7 @@ def load_source(source: Path) -> tuple[Any, Any]:
         known = ", ".join(ARCHITECTURES)
         raise ExportError(f"{source}: expected a model among {known}, found {name}; run it with PyTorch")
     # the model's module first: it registers our classes, without which transformers asks whether to trust the source
-    model = load_model(getattr(import_module(f"slt_hf.modeling.{ARCHITECTURES[name]}"), name), source, "cpu", "float32")
+    model = load_model(getattr(import_module(ARCHITECTURES[name]), name), source, "cpu", "float32")
     processor = load_processor(source)
     tokenizer = getattr(processor, "tokenizer", None)  # an extractor alone has none
     if tokenizer is not None and not (source / "tokenizer.json").is_file():
@@ -148,9 +153,14 @@ def copy_configs(source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, folder / name)
 
 
-def write_manifest(folder: Path, architecture: str, entries: dict[str, Any], precision: str) -> None:
-    values = {"format": FORMAT, "slt_hf": __version__, "architecture": architecture, "precision": precision}
-    values |= {"configs": digests_of_configs(folder)} | entries
+def write_manifest(
+    folder: Path, architecture: str, entries: dict[str, Any], precision: str, windows: dict[str, int] | None = None
+) -> None:
+    """`export.json`; `windows` says how clips are cut for a graph of windows."""
+    values: dict[str, Any] = {"format": FORMAT, "slt_hf": __version__, "architecture": architecture}
+    values |= {"precision": precision, "configs": digests_of_configs(folder)} | entries
+    if windows is not None:
+        values["windows"] = windows
     (folder / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
@@ -159,11 +169,11 @@ def processor_checks(processor: Any, folder: Path, clips: Sequence[Any]) -> list
     import numpy as np
 
     from slt_hf.export.comparison import compare_numbers, compare_sequences
-    from slt_hf.export.gate_cases import SENTENCES, sign
+    from slt_hf.export.gate_cases import sample_clips
     from slt_hf.export.processor import ExportProcessor
 
     ours = ExportProcessor(folder)
-    given = list(clips) or [sign(sentence) for sentence in SENTENCES]
+    given = list(clips) or sample_clips(processor)
     found, expected = ours(given), processor(given, return_tensors="np")
     arrays = {name: (np.asarray(found[name]), np.asarray(value)) for name, value in expected.items()}
     checks = [compare_numbers(name, "processor", *both, limit=0.0) for name, both in arrays.items()]

@@ -32,8 +32,11 @@ def run_gate(model: Any, export: ExportFolder, cases: Sequence[Case]) -> list[Ch
         "SignToTextForConditionalGeneration": translation_checks,
         "PoseEncoderForCTC": recognition_checks,
         "PoseEncoderForSignClassification": classification_checks,
+        "VideoMAEForVideoClassification": classification_checks,
+        "I3DForVideoClassification": classification_checks,
         "SignTextDualEncoderModel": dual_checks,
         "PoseEncoderModel": encoder_checks,
+        "VideoEncoderModel": encoder_checks,
     }
     with torch.inference_mode():
         checks = list(gates[type(model).__name__](model, export, cases))
@@ -127,7 +130,7 @@ def classification_checks(model: Any, export: ExportFolder, cases: Sequence[Case
     engine, torch_engine = OnnxClassifier(export, "cpu"), TorchClassifier(model)
     for case in cases:
         output, ours = model(**tensors(case)), engine.graph(**case.inputs)
-        for name in ("logits", "embeddings"):
+        for name in engine.graph.outputs:
             yield compare_numbers(name, case.name, ours[name], output[name].numpy())
         found, expected = engine.classify(case.inputs), torch_engine.classify(case.inputs)
         best = [[[int(index)] for index in each.argmax(-1)] for each in (found, expected)]
@@ -153,8 +156,12 @@ def dual_checks(model: Any, export: ExportFolder, cases: Sequence[Case]) -> Iter
 
 def encoder_checks(model: Any, export: ExportFolder, cases: Sequence[Case]) -> Iterator[Check]:
     from slt_hf.export.engines import OnnxGraph
+    from slt_hf.export.windows import WindowedEncoder
 
-    graph = OnnxGraph(export, "encoder", "cpu")
+    windows = export.manifest.get("windows")
+    graph: Any = OnnxGraph(export, "encoder" if windows is None else "window", "cpu")
+    if windows is not None:
+        graph = WindowedEncoder(graph, None, **windows)
     for case in cases:
         output, ours = model(**tensors(case)), graph(**case.inputs)
         states = output.last_hidden_state.numpy()
@@ -167,7 +174,7 @@ def stream_checks(model: Any, export: ExportFolder, cases: Sequence[Case]) -> It
     """The stream's chunks joined, against the whole clip through PyTorch; and the sentence that comes of them."""
     import torch
 
-    encoder = model if type(model).__name__ == "PoseEncoderModel" else model.encoder
+    encoder = getattr(model, "encoder", model)  # a bare encoder is one itself
     engine = OnnxStreamEncoder(export, "cpu")
     for case in cases:
         poses, mask = case.inputs["pose_values"], case.inputs["attention_mask"]

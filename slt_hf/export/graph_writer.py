@@ -12,7 +12,7 @@ from typing import Any
 
 from slt_hf.errors import ExportError
 from slt_hf.export.folder import WEIGHTS, digest_of
-from slt_hf.export.graphs import GraphSpec
+from slt_hf.export.graph_spec import GraphSpec
 
 INLINE_BYTES = 1024  # smaller constants stay in the graph, where shape inference can read them
 ALIGNMENT = 64  # bytes; what processors load at once

@@ -8,7 +8,6 @@ refuses to freeze a declared axis, so none can be frozen unseen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,26 +16,11 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from slt_hf.errors import ExportError
+from slt_hf.export.graph_spec import CLIPS, GraphSpec
+from slt_hf.export.video_graphs import classifier_spec, window_spec
 
-CLIPS, TOKENS, PAST, PROMPT = 2, 2, 3, 5
+TOKENS, PAST, PROMPT = 2, 3, 5
 STATE_AXIS = {"past_keys": 1, "past_values": 1, "past_convolutions": 1}  # batch axis of a stream's state, else 0
-
-
-@dataclass
-class GraphSpec:
-    """A graph to be written.
-
-    Attributes:
-        name: of its file, and in `export.json`.
-        module: takes the inputs by name, gives a dictionary of tensors.
-        inputs: tensors to trace it by.
-        axes: input -> axis -> what the axis counts, for axes that may have any size.
-    """
-
-    name: str
-    module: nn.Module
-    inputs: dict[str, torch.Tensor]
-    axes: dict[str, dict[int, str]]
 
 
 class EncoderGraph(nn.Module):
@@ -156,6 +140,9 @@ def graph_specs(model: Any, prompted: bool = False) -> list[GraphSpec]:
         "PoseEncoderForSignClassification": lambda: [head_spec(model, "logits", "embeddings")],
         "SignTextDualEncoderModel": lambda: dual_specs(model),
         "PoseEncoderModel": lambda: [head_spec(model, "last_hidden_state", output_mask="attention_mask")],
+        "VideoEncoderModel": lambda: [window_spec(model)],
+        "VideoMAEForVideoClassification": lambda: [classifier_spec(model)],
+        "I3DForVideoClassification": lambda: [classifier_spec(model)],
     }
     name = type(model).__name__
     if name not in builders:
@@ -184,11 +171,12 @@ def sample_prompt() -> tuple[dict[str, torch.Tensor], dict[str, dict[int, str]]]
 
 def translation_specs(model: Any, prompted: bool) -> list[GraphSpec]:
     config = model.config.encoder_config
-    if model.main_input_name != "pose_values":
-        raise ExportError(
-            f"expected an encoder of poses, found {config.model_type}; its clips are cut into windows outside of what "
-            "one graph can hold: run it with PyTorch"
-        )
+    if config.model_type == "slt_video_encoder":
+        bridge = bridge_spec(model, prompted)
+        with torch.inference_mode():
+            memory = bridge.module(**bridge.inputs)
+        return [window_spec(model.encoder), bridge, decoder_spec(model, memory)]
+    check_poses(config)
     inputs, axes = sample_poses(config)
     prompt, prompt_axes = sample_prompt() if prompted else ({}, {})
     encoder = EncoderGraph(model)
@@ -198,6 +186,17 @@ def translation_specs(model: Any, prompted: bool) -> list[GraphSpec]:
         GraphSpec("encoder", encoder, inputs | prompt, axes | prompt_axes),
         decoder_spec(model, memory),
     ]
+
+
+def check_poses(config: Any) -> None:
+    """Raises:
+    ExportError: for an encoder that reads something else than poses.
+    """
+    if config.model_type != "slt_pose_encoder":
+        raise ExportError(
+            f"expected an encoder of poses, or a VideoMAE with a text model, found {config.model_type}; run it with "
+            "PyTorch"
+        )
 
 
 def decoder_spec(model: Any, memory: dict[str, torch.Tensor]) -> GraphSpec:
@@ -229,6 +228,7 @@ def head_spec(model: Any, *outputs: str, **renamed: str) -> GraphSpec:
 
 
 def dual_specs(model: Any) -> list[GraphSpec]:
+    check_poses(model.config.encoder_config)
     inputs, axes = sample_poses(model.config.encoder_config)
     ids = torch.randint(3, 10, (CLIPS, 7))
     text = {"input_ids": ids, "text_attention_mask": torch.ones_like(ids)}
@@ -241,7 +241,7 @@ def dual_specs(model: Any) -> list[GraphSpec]:
 
 def stream_specs(model: Any) -> list[GraphSpec]:
     """For an encoder that can stream: one chunk, and the way from streamed states to the decoder."""
-    encoder = model if type(model).__name__ == "PoseEncoderModel" else model.encoder
+    encoder = getattr(model, "encoder", model)  # a bare encoder is one itself
     chunk = getattr(encoder.config, "chunk_frames", None)  # other encoders have no such field
     if chunk is None:
         return []
@@ -258,10 +258,11 @@ def stream_specs(model: Any) -> list[GraphSpec]:
     return specs
 
 
-def bridge_spec(model: Any, steps: int = 90) -> GraphSpec:
+def bridge_spec(model: Any, prompted: bool = False, steps: int = 90) -> GraphSpec:
     states = torch.randn(CLIPS, steps, model.config.encoder_config.hidden_size)
     mask = torch.ones(CLIPS, steps, dtype=torch.long)
     mask[1, steps // 2 :] = 0
-    axes = {0: "batch", 1: "steps"}
-    inputs = {"sign_states": states, "sign_mask": mask}
-    return GraphSpec("bridge", BridgeGraph(model), inputs, {name: dict(axes) for name in inputs})
+    axes = {name: {0: "batch", 1: "steps"} for name in ("sign_states", "sign_mask")}
+    prompt, prompt_axes = sample_prompt() if prompted else ({}, {})
+    inputs = {"sign_states": states, "sign_mask": mask} | prompt
+    return GraphSpec("bridge", BridgeGraph(model), inputs, axes | prompt_axes)

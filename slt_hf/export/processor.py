@@ -1,8 +1,9 @@
-"""The checkpoint's processor without transformers: poses to arrays, and tokens to text with `tokenizers`."""
+"""The checkpoint's processor without transformers: clips to arrays, and tokens to text with `tokenizers`."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,33 +15,67 @@ from slt_hf.errors import ClipError, ExportError
 from slt_hf.export.tokenizer import FILE, ExportTokenizer
 from slt_hf.processing.pose_inputs import per_clip, to_clip
 from slt_hf.processing.pose_transforms import PoseSettings, prepare_clip
+from slt_hf.processing.video_clip import to_video_clip
+from slt_hf.processing.video_pixels import VideoPixels
+
+
+class PoseArrays:
+    """Poses -> `pose_values` (B, T, V, C) and `attention_mask` (B, T), as `PoseFeatureExtractor` makes them."""
+
+    names = ("pose_values", "attention_mask")
+
+    def __init__(self, values: dict[str, Any]):
+        known = {field.name for field in dataclasses.fields(PoseSettings)}
+        self.settings = PoseSettings(**{name: value for name, value in values.items() if name in known})
+
+    def __call__(self, clip: Any, layout: Any, *how: Any) -> np.ndarray:
+        return prepare_clip(to_clip(clip, layout, *how), self.settings)
+
+    def batch(self, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        return pad(arrays)
+
+
+class VideoArrays:
+    """Videos -> `pixel_values` (B, T, C, H, W), with a mask where lengths differ, as `VideoFeatureExtractor` does."""
+
+    names = ("pixel_values", "attention_mask")
+
+    def __init__(self, values: dict[str, Any]):
+        known = inspect.signature(VideoPixels).parameters
+        self.settings = VideoPixels(**{name: value for name, value in values.items() if name in known})
+
+    def __call__(self, clip: Any, layout: None, *how: Any) -> np.ndarray:
+        return self.settings.pixels(to_video_clip(clip, *how))
+
+    def batch(self, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        return self.settings.batch(arrays)
 
 
 class ExportProcessor:
-    """Poses -> `pose_values` (B, T, V, C) and `attention_mask` (B, T) as arrays; tokens -> text.
+    """Clips -> the model's inputs as arrays; tokens -> text.
 
-    Same results as `PoseProcessor`; the export's gate compares the two.
+    Same results as `PoseProcessor` and `SignVideoProcessor`; the export's gate compares them.
     """
-
-    model_input_names = ("pose_values", "attention_mask")
 
     def __init__(self, folder: Path):
         values = read_processor(folder)
-        poses = values.get("feature_extractor", values)
-        names = {field.name for field in dataclasses.fields(PoseSettings)}
-        self.settings = PoseSettings(**{name: value for name, value in poses.items() if name in names})
+        reads = values.get("feature_extractor", values)
+        video = reads.get("feature_extractor_type") == "VideoFeatureExtractor"
+        self.reader: PoseArrays | VideoArrays = VideoArrays(reads) if video else PoseArrays(reads)
+        self.settings: Any = self.reader.settings
+        self.model_input_names = self.reader.names
         self.prompt = values.get("prompt")
         self.language_codes: dict[str, str] = values.get("language_codes") or {}
         self.tokenizer = ExportTokenizer(folder) if (folder / FILE).is_file() else None
 
     @property
     def feature_extractor(self) -> ExportProcessor:
-        """What reads poses, with its `settings`: itself."""
+        """What reads clips, with its `settings`: itself."""
         return self
 
     def __call__(
         self,
-        poses: Any,
+        clips: Any,
         layout: Any = None,
         fps: Any = None,
         start_ms: Any = None,
@@ -50,13 +85,11 @@ class ExportProcessor:
         return_tensors: str | None = None,
     ) -> dict[str, Any]:
         """Arguments as of `PoseProcessor`; arrays whatever `return_tensors` says."""
-        clips = list(poses) if isinstance(poses, list | tuple) else [poses]
+        clips = list(clips) if isinstance(clips, list | tuple) else [clips]
         given = (("layout", layout), ("fps", fps), ("start_ms", start_ms), ("end_ms", end_ms))
         options = zip(*(per_clip(value, len(clips), name) for name, value in given), strict=True)
-        arrays = [
-            prepare_clip(to_clip(clip, *option), self.settings) for clip, option in zip(clips, options, strict=True)
-        ]
-        data: dict[str, Any] = pad(arrays)
+        arrays = [self.reader(clip, *option) for clip, option in zip(clips, options, strict=True)]
+        data: dict[str, Any] = self.reader.batch(arrays)
         if self.prompt is not None:
             words = self.prompt.format(language=language or "text", sign_language=sign_language or "sign language")
             ids = self._tokenizer()(words, add_special_tokens=False)["input_ids"]

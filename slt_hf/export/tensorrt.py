@@ -20,7 +20,8 @@ CACHE = "tensorrt_engines"
 # of up to 128 tokens, four beams of eight clips
 PROFILES: dict[str, tuple[int, int, int]] = {
     "batch": (1, 8, 16), "frames": (1, 150, 1500), "prompt": (1, 8, 32), "tokens": (1, 16, 128), "steps": (1, 75, 782),
-    "rows": (1, 8, 64), "past_rows": (1, 8, 64), "past": (0, 16, 128), "new_tokens": (1, 1, 8),
+    "rows": (1, 8, 64), "past_rows": (1, 8, 64), "windows": (1, 8, 8),
+    "window_steps": (1, 8, 8), "past": (0, 16, 128), "new_tokens": (1, 1, 8),
 }  # fmt: skip
 # the operator support matrix of TensorRT 10's ONNX parser, as far as our graphs could ask for it
 PARSED = set(

@@ -18,7 +18,8 @@ VERSION = "1"
 MAX_BATCH = 8
 BATCH_DELAY_US = 2000  # how long a request waits for others to be computed with it
 TYPES = {1: "TYPE_FP32", 6: "TYPE_INT32", 7: "TYPE_INT64", 9: "TYPE_BOOL"}  # onnx.TensorProto.DataType
-SHARED_BATCH = ("encoder", "text", "bridge")  # all their axes 0 count clips; the decoder's and the stream's do not
+# all axes 0 of these count clips or windows; the decoder's and the stream's do not
+SHARED_BATCH = ("encoder", "text", "bridge", "window")
 NOTICE = (
     "Configurations were checked against Triton's own definition (tritonclient). This repository was not run: "
     "scripts/check_triton.py loads it in a real server and holds its sentences against the export's."

@@ -14,6 +14,8 @@ import numpy as np
 from slt_hf.checkpoint import read_json
 from slt_hf.errors import ExportError
 from slt_hf.export.engines import OnnxGenerator
+from slt_hf.export.folder import MANIFEST
+from slt_hf.export.windows import encoder_of
 
 DATATYPES = {"FP32": np.float32, "INT64": np.int64, "BOOL": np.bool_}
 
@@ -83,12 +85,14 @@ class TritonGenerator(OnnxGenerator):
     """`generate` over the encoder and the decoder of a server.
 
     Args:
-        repository: the model repository's folder, of which `generation_config.json` is read here.
+        repository: the model repository's folder, of which `export.json` and `generation_config.json` are read here.
         prefix: of the models' names.
     """
 
     def __init__(self, client: Any, repository: Path, prefix: str = "slt"):
-        self.encoder, self.decoder = (TritonGraph(client, f"{prefix}_{part}") for part in ("encoder", "decoder"))
+        manifest = read_json(repository, MANIFEST)
+        self.encoder = encoder_of(lambda name: TritonGraph(client, f"{prefix}_{name}"), manifest)
+        self.decoder = TritonGraph(client, f"{prefix}_decoder")
         self.defaults = read_json(repository, "generation_config.json")
 
     def begin(self, memory: Mapping[str, np.ndarray], beams: int) -> RemoteDecoder:
