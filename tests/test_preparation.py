@@ -14,6 +14,7 @@ import pytest
 from slt_hf.data.ledger import Ledger
 from slt_hf.data.manifest import write_manifest
 from slt_hf.data.preparation import PreparationSettings, begin, finish, prepare, run_task
+from slt_hf.data.preparation_executor import execute
 from slt_hf.data.preparation_item import ItemSettings
 from slt_hf.data.preparation_plan import load_plan
 from slt_hf.data.sample import Sample
@@ -180,8 +181,14 @@ class Trial(Closing):
             time.sleep(600)
         if name.startswith("raises"):
             raise RuntimeError("cannot do this one")
+        if name.startswith("oom"):
+            os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does where memory ends
         if name.startswith("greedy"):
             np.zeros(1 << 40, np.uint8)
+        if name.startswith("hoards"):
+            hoard = []
+            while True:
+                hoard.append(np.ones(1 << 24, np.uint8))
         return PoseClip(np.ones((10, 75, 3), np.float32), np.ones((10, 75), np.float32), "holistic_75", 25.0)
 '''
 
@@ -197,23 +204,36 @@ def make_trial(folder: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]) 
     return folder / "m.csv"
 
 
-def test_item_that_kills_hangs_or_raises_costs_itself_alone(tmp_path, monkeypatch):
-    """The trial in which other engines lost up to half of the items, or never ended."""
-    names = [f"{i}.mp4" for i in range(40)]
-    names[7:7] = ["segfault.mp4"]
-    names[15:15] = ["hangs.mp4"]
-    names[20:20] = ["exits.mp4", "raises.mp4", "greedy.mp4"]
+BAD = {
+    "segfault": ("crash", "killed its worker: signal SIGSEGV"),
+    "exits": ("crash", "killed its worker: exit code 3"),
+    "oom": ("crash", "killed its worker: signal SIGKILL"),
+    "hangs": ("timeout", "took longer than 6 s and was stopped"),
+    "greedy": ("memory", "greedy.mp4: needed more memory than an item may have"),
+    "hoards": ("memory", "hoards.mp4: needed more memory than an item may have"),
+    "raises": ("error", "RuntimeError: cannot do this one"),
+}
+
+
+def test_of_200_items_those_that_crash_hang_or_eat_memory_are_lost_alone(tmp_path, monkeypatch):
+    """The trial in which other engines lost up to half of the items, or never ended; what is left is the same twice."""
+    names = [f"{i}.mp4" for i in range(200 - len(BAD))]
+    for place, name in enumerate(BAD):
+        names.insert(20 + 25 * place, f"{name}.mp4")
     manifest = make_trial(tmp_path, monkeypatch, names)
     item = ItemSettings(extractor="slt_trial_extractor:Trial")
-    settings = PreparationSettings(item=item, workers=2, shard_clips=20, timeout_seconds=4)
-    census = prepare(manifest, tmp_path / "shards", settings)
-    assert census.statuses == {"ok": 40, "timeout": 1, "memory": 1, "crash": 2, "error": 1}
-    with Ledger(tmp_path / "shards/.prepare/ledger.sqlite") as ledger:
-        reasons = {id: entry.reason for id, entry in ledger.entries().items() if entry.status != "ok"}
-    assert reasons["segfault"] == "killed its worker: signal SIGSEGV"
-    assert reasons["exits"] == "killed its worker: exit code 3"
-    assert reasons["hangs"] == "took longer than 4 s and was stopped"
-    assert reasons["raises"] == "RuntimeError: cannot do this one"
+    for workers, tasks in ((2, 1), (3, 2)):
+        settings = PreparationSettings(
+            item=item, workers=workers, shard_clips=50, timeout_seconds=6, memory_bytes=3 << 29
+        )
+        plan = begin(manifest, tmp_path / f"{workers}/shards", settings)
+        execute(plan, "local", tasks)
+        with Ledger(plan.ledger_path) as ledger:
+            entries = ledger.entries()
+        assert {id: (entry.status, entry.reason) for id, entry in entries.items() if entry.status != "ok"} == BAD
+        shards = ShardDataset(plan.folder, cache_dir=tmp_path / f"{workers}/cache")
+        assert shards.column("id") == [name[:-4] for name in names if name[:-4] not in BAD]
+    assert result(tmp_path / "2/shards") == result(tmp_path / "3/shards")
 
 
 def test_retry_tries_again_what_failed_and_nothing_else(tmp_path, monkeypatch):

@@ -52,6 +52,9 @@ __all__ = ["Census", "PreparationSettings", "begin", "finish", "prepare", "run_t
 
 ROWS_PER_GROUP = 100  # Parquet row group: what a stream reads at once
 DOWNLOADS_AT_ONCE = 2
+# What a worker needs is imported once, in the server it is forked from. pyarrow imports pandas with its first row: a
+# third of a second on a quiet machine, which would count towards the time limit of each new worker's first item.
+PRELOADED = ["__main__", "slt_hf.data.preparation_item", "pandas", "pyarrow.pandas_compat"]
 
 Progress = Callable[[Entry], None]
 
@@ -283,7 +286,7 @@ class _Task:
 def _pool(workers: int, memory_bytes: int) -> ProcessPool:
     """Killable workers, forked from a clean server: a plain fork would copy threads and locks of whoever calls us."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "slt_hf.data.preparation_item"])
+    context.set_forkserver_preload(PRELOADED)
     return ProcessPool(workers, initializer=start_child, initargs=(memory_bytes,), context=context)
 
 
