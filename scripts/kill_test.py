@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,18 @@ def kill_once(manifest: Path, output: Path, after: float) -> bool:
     return killed
 
 
+def kill_until_hit(manifest: Path, output: Path, after: float, tries: int = 4) -> float | None:
+    """When a run was killed; a fresh run that ended before its moment is undone and killed earlier."""
+    fresh = not output.exists()
+    for attempt in range(tries):
+        if kill_once(manifest, output, after / 2**attempt):
+            return after / 2**attempt
+        if not fresh:
+            return None
+        shutil.rmtree(output)
+    return None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=100, help="how often to kill")
@@ -112,13 +125,13 @@ def main() -> int:
         different = hits = 0
         for point in range(options.points):
             output = folder / str(point) / "shards"
-            moments = [rng.uniform(0, duration) for _ in range(options.kills)]
-            hits += sum(kill_once(manifest, output, moment) for moment in moments)
+            moments = [kill_until_hit(manifest, output, rng.uniform(0, duration)) for _ in range(options.kills)]
+            hits += sum(moment is not None for moment in moments)
             if start(manifest, output).wait():
                 raise SystemExit(f"point {point}: the run did not continue")
             same = contents(output) == expected
             different += not same
-            shown = ", ".join(f"{moment:.2f} s" for moment in moments)
+            shown = ", ".join("no moment" if moment is None else f"{moment:.2f} s" for moment in moments)
             print(f"point {point}: killed at {shown}: {'same bytes' if same else 'DIFFERENT'}", flush=True)
         print(
             f"{options.points - different} of {options.points} runs ended with the same bytes; {hits} kills hit",
