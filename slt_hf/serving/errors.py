@@ -11,3 +11,7 @@ class OverloadedError(SignDataError):
 
 class UnknownModelError(SignDataError):
     """A model of that name is not served: HTTP 404, gRPC NOT_FOUND."""
+
+
+class TooLargeError(SignDataError):
+    """A body is larger than its kind may be: HTTP 413."""

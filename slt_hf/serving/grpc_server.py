@@ -6,7 +6,6 @@ By using its stubs we speak, by construction, the wire that `tritonclient` speak
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -116,7 +115,6 @@ class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def __init__(self, service: SignService, guard: Guard, metrics: ServiceMetrics):
         self.service, self.guard, self.metrics = service, guard, metrics
-        self.streams: Counter[str] = Counter()
 
     async def ServerLive(self, request: Any, context: Any) -> Any:
         return service_pb2.ServerLiveResponse(live=True)
@@ -138,7 +136,8 @@ class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         try:
-            return await self._infer(request)
+            with self.guard.requests.one(caller_in(context.invocation_metadata(), self.guard) or OPEN_CALLER):
+                return await self._infer(request)
         except SignDataError as error:
             await context.abort(code_of(error), self._told(error))
 
@@ -147,17 +146,12 @@ class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
         caller = caller_in(context.invocation_metadata(), self.guard)
         if caller is None:  # the interceptor let nobody through who is not known
             return
-        limit = self.guard.settings.streams_per_key
-        if self.streams[caller] >= limit:
-            await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, f"{limit} streams are open with this key; close one"
-            )
-        self.streams[caller] += 1
         try:
-            async for request in request_iterator:
-                yield await self._streamed(request, caller)
-        finally:
-            self.streams[caller] -= 1
+            with self.guard.streams.one(caller):
+                async for request in request_iterator:
+                    yield await self._streamed(request, caller)
+        except OverloadedError as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, self._told(error))
 
     async def _streamed(self, request: Any, caller: str) -> Any:
         try:

@@ -16,6 +16,8 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
+from slt_hf.serving.errors import OverloadedError
+from slt_hf.serving.places import Places
 from slt_hf.serving.settings import ServerSettings
 
 Scope = MutableMapping[str, Any]
@@ -25,7 +27,7 @@ Send = Callable[[Any], Awaitable[None]]
 PUBLIC = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
 PAGE = "/page/"  # and "/": a browser brings no key when it asks for a page, which is where the key is typed in
 SUBPROTOCOL = "slt-hf.key."  # browsers cannot set headers on a WebSocket: the key comes as a subprotocol
-POLICY_VIOLATION = 1008  # WebSocket close code
+POLICY_VIOLATION, TRY_LATER = 1008, 1013  # WebSocket close codes
 
 
 def new_key() -> tuple[str, str]:
@@ -64,6 +66,8 @@ class Guard:
         self.app, self.settings = app, settings
         self.limiter = MovingWindowRateLimiter(MemoryStorage())
         self.limit = RateLimitItemPerMinute(settings.requests_per_minute)
+        self.requests = Places(settings.requests_at_once, "requests")
+        self.streams = Places(settings.streams_per_key, "streams")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in PUBLIC):
@@ -78,8 +82,16 @@ class Guard:
             found = f"more than {self.settings.requests_per_minute} requests a minute; wait and try again"
             await refuse(scope, send, 429, found)
         else:
-            scope["caller"] = caller
-            await self.app(scope, receive, send)
+            await self._let_in(scope, receive, send, caller)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send, caller: str) -> None:
+        scope["caller"] = caller
+        places = self.requests if scope["type"] == "http" else self.streams
+        try:
+            with places.one(caller):
+                await self.app(scope, receive, send)
+        except OverloadedError as error:  # raised before the application was asked: it answers its own errors itself
+            await refuse(scope, send, 429, str(error))
 
     def caller(self, scope: Scope) -> str | None:
         """Who asks: the hash of their key, or where they come from if no key is asked for; None for nobody."""
@@ -108,7 +120,8 @@ class Guard:
 async def refuse(scope: Scope, send: Send, status: int, message: str) -> None:
     """One line of JSON, or a closed WebSocket; nothing of the body is read."""
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": message[:120]})
+        code = TRY_LATER if status == 429 else POLICY_VIOLATION
+        await send({"type": "websocket.close", "code": code, "reason": message[:120]})
         return
     body = json.dumps({"error": message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

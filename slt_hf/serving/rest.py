@@ -15,11 +15,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from slt_hf import __version__
 from slt_hf.errors import SignDataError
 from slt_hf.pipeline import Translation
-from slt_hf.serving.errors import OverloadedError, UnknownModelError
+from slt_hf.serving.errors import OverloadedError, TooLargeError, UnknownModelError
 from slt_hf.serving.inference_protocol import infer_answer, infer_clip, metadata
 from slt_hf.serving.keys import Guard
 from slt_hf.serving.metrics import ServiceMetrics
-from slt_hf.serving.service import SignService, clip_of
+from slt_hf.serving.service import SignService
 from slt_hf.serving.sockets import Sockets
 from slt_hf.serving.web_page import add_page
 
@@ -68,11 +68,13 @@ def build_app(service: SignService, certificate: Path | None = None, private_key
 
 
 def status_of(error: SignDataError, path: str) -> int:
-    """429, 404; for what is wrong with the request, Triton's 400 on the Open Inference Protocol's routes, else 422."""
+    """429, 404, 413; else Triton's 400 on the Open Inference Protocol's routes, and 422 on ours."""
     if isinstance(error, OverloadedError):
         return 429
     if isinstance(error, UnknownModelError):
         return 404
+    if isinstance(error, TooLargeError):
+        return 413
     return 400 if path.startswith("/v2/") else 422
 
 
@@ -96,11 +98,12 @@ def add_translate(app: FastAPI, service: SignService, metrics: ServiceMetrics) -
         """What is served."""
         return [{"name": name, "translates": each.translates} for name, each in service.served.items()]
 
-    @app.post("/translate")
+    @app.post("/translate", max_body_size=max(service.settings.max_body_bytes, service.settings.max_video_bytes))
     async def translate(request: Request, model: str | None = None) -> dict[str, Any]:
-        """The body is a `.pose` file; the answer what it says or, from a classifier, the likeliest signs."""
+        """The body is a `.pose` file, a video or a picture; the answer what it says or, from a classifier, the
+        likeliest signs."""
         started = time.perf_counter()
-        found = await service.read(clip_of(await request.body()), model)
+        found = await service.read(await service.upload(await request.body(), model), model)
         metrics.seconds.labels("rest", service.find(model).name).observe(time.perf_counter() - started)
         if isinstance(found, Translation):
             said: dict[str, Any] = {"translation": found.text}

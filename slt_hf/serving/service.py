@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from slt_hf.checkpoint import architecture_of, find_checkpoint
+from slt_hf.checkpoint import find_checkpoint, read_json
 from slt_hf.errors import ClipError, SignDataError
-from slt_hf.pipeline import Classification, SignClassifier, SignTranslator, Translation
+from slt_hf.pipeline import CLASSIFIERS, Classification, SignClassifier, SignTranslator, Translation, reads_video
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_inputs import to_clip
 from slt_hf.serving.batching import Batcher
-from slt_hf.serving.errors import UnknownModelError
+from slt_hf.serving.errors import OverloadedError, TooLargeError, UnknownModelError
 from slt_hf.serving.settings import ServerSettings
-
-CLASSIFIERS = ("PoseEncoderForSignClassification",)
-TRANSLATORS = ("SignToTextForConditionalGeneration", "PoseEncoderForCTC")
+from slt_hf.serving.videos import VideoDesk, ending_of
 
 
 @dataclass
@@ -51,13 +50,17 @@ class SignService:
 
     def _load(self, name: str, source: str | os.PathLike | None, device: str | None) -> Served:
         folder = find_checkpoint(source)
-        classifies = architecture_of(folder, CLASSIFIERS + TRANSLATORS) in CLASSIFIERS
-        model: Any = (SignClassifier if classifies else SignTranslator).from_pretrained(folder, device=device)
+        named = (read_json(folder, "config.json").get("architectures") or [""])[0]
+        model: Any = (SignClassifier if named in CLASSIFIERS else SignTranslator).from_pretrained(folder, device=device)
         settings = self.settings
         batcher = Batcher(
             lambda clips: compute(model, clips), settings.batch_size, settings.batch_wait_ms, settings.queue_size
         )
         return Served(name, model, batcher)
+
+    @cached_property
+    def videos(self) -> VideoDesk:
+        return VideoDesk(self.settings)
 
     def start(self) -> None:
         for served in self.served.values():
@@ -67,6 +70,8 @@ class SignService:
         """Answer what was asked already."""
         for served in self.served.values():
             await served.batcher.stop()
+        if "videos" in vars(self):  # one was uploaded
+            self.videos.close()
 
     def find(self, name: str | None) -> Served:
         """A model by name; the first one served without a name.
@@ -79,20 +84,47 @@ class SignService:
             raise UnknownModelError(f"expected a model among {', '.join(self.served)}, found {name}; name one of these")
         return found
 
-    async def read(self, clip: PoseClip, name: str | None = None) -> Translation | Classification:
+    async def read(self, clip: Any, name: str | None = None) -> Translation | Classification:
         """What one clip says or shows.
 
         Raises:
-            SignDataError: if the clip cannot be read, is too long, or too many wait.
+            SignDataError: if the clip cannot be read, is too long, too many wait, or it takes too long.
         """
         served = self.find(name)
+        self.check_length(clip)
+        return await self.in_time(served.batcher.submit(clip))
+
+    def check_length(self, clip: Any) -> None:
+        """Of poses; a video's length was checked when it was opened."""
         longest = self.settings.max_clip_seconds
-        if clip.duration_ms > 1000 * longest:
+        if isinstance(clip, PoseClip) and clip.duration_ms > 1000 * longest:
             raise ClipError(
                 f"expected a clip of at most {longest:g} s, found {clip.duration_ms / 1000:.1f}; "
                 "cut it, or send the parts as a stream"
             )
-        return await served.batcher.submit(clip)
+
+    async def in_time(self, answer: Awaitable[Any]) -> Any:
+        """An answer, if it comes before the request's time is over."""
+        seconds = self.settings.request_seconds
+        try:
+            return await asyncio.wait_for(answer, seconds)
+        except TimeoutError:
+            raise OverloadedError(f"expected an answer within {seconds:g} s, found none; try again later") from None
+
+    async def upload(self, body: bytes, name: str | None = None) -> Any:
+        """The clip in an upload: bytes of a pose file, video or picture, never a path or an address.
+
+        Raises:
+            SignDataError: if it is something else, or costs more than it may.
+        """
+        sees_frames, ending = reads_video(self.find(name).model.processor), ending_of(body)
+        if ending is None and not sees_frames:
+            if len(body) > self.settings.max_body_bytes:
+                raise TooLargeError(
+                    f"expected poses of at most {self.settings.max_body_bytes} bytes, found {len(body)}; cut the clip"
+                )
+            return clip_of(body)
+        return await self.in_time(self.videos.clip(body, ending or "", sees_frames))
 
     async def read_all(self, clips: Sequence[PoseClip], name: str | None = None) -> list[Any]:
         """What each clip of one request says, waiting together; the first refusal is the request's."""
@@ -104,7 +136,7 @@ class SignService:
 
 
 def clip_of(body: bytes) -> PoseClip:
-    """The clip in an upload: bytes of a `.pose` file, never a path or an address.
+    """The clip in the bytes of a `.pose` file.
 
     Raises:
         SignDataError: if it is something else.

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from slt_hf.errors import RecipeError
 
+BOUNDS = (
+    "max_body_bytes", "max_video_bytes", "max_video_pixels", "max_video_frames", "video_queue_size", "batch_size",
+    "queue_size", "requests_per_minute", "requests_at_once", "streams_per_key", "max_message_bytes",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ServerSettings:
@@ -25,6 +30,16 @@ class ServerSettings:
     """Pages, besides the server's own, whose scripts may open a stream; browsers name theirs in `Origin`"""
     max_body_bytes: int = 8 * 1024 * 1024
     """Of a request; a minute of 543 landmarks is 12 MB as a `.pose` file, 7 seconds are 2"""
+    max_video_bytes: int = 32 * 1024 * 1024
+    """Of a video or picture sent to `/translate`"""
+    max_video_pixels: int = 4096 * 2304
+    """Of a frame of it"""
+    max_video_frames: int = 3600
+    """Decoded of it, counted while decoding: headers lie"""
+    video_seconds: float = 10.0
+    """Longest time of decoding it; finding poses in it may take `request_seconds`"""
+    video_queue_size: int = 4
+    """Videos that may be open or wait; the next is refused with 429"""
     max_clip_seconds: float = 60.0
     """Longer clips are refused before the model sees them"""
     batch_size: int = 8
@@ -33,10 +48,14 @@ class ServerSettings:
     """How long the first clip of a batch waits for others"""
     queue_size: int = 64
     """Clips that may wait; the next is refused with 429"""
+    request_seconds: float = 60.0
+    """A request that is not answered by then is refused with 429: the server is busy"""
     requests_per_minute: int = 600
-    """For each key, streams counted once"""
+    """For each key, streams counted once, over all protocols"""
+    requests_at_once: int = 64
+    """Of a key, over REST and gRPC together"""
     streams_per_key: int = 30
-    """Open at once"""
+    """Open at once, WebSockets and gRPC streams together"""
     max_message_bytes: int = 64 * 1024
     """Of one frame of a stream; 543 points of three float16 and their presence are 4 kB"""
     max_frames_per_second: float = 120.0
@@ -52,6 +71,6 @@ class ServerSettings:
                 "expected at least one API key, found none: nobody could be served; make one with `slt-hf serve "
                 "--new-key`, or say that the service is open to all"
             )
-        for name in ("max_body_bytes", "batch_size", "queue_size", "requests_per_minute", "max_message_bytes"):
+        for name in BOUNDS:
             if getattr(self, name) < 1:
                 raise RecipeError(f"{name}: expected at least 1, found {getattr(self, name)}; give a positive bound")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +23,7 @@ from slt_hf.serving.metrics import ServiceMetrics
 from slt_hf.serving.service import SignService
 from slt_hf.streaming import StreamEvent, StreamingTranslator
 
-TRY_LATER, POLICY, GOING_AWAY = 1013, 1008, 1001  # close codes
+POLICY = 1008  # close code
 WAITING = 64  # frames that may wait: two seconds; then the oldest are dropped
 
 
@@ -33,16 +32,10 @@ class Sockets:
 
     def __init__(self, service: SignService, metrics: ServiceMetrics):
         self.service, self.metrics = service, metrics
-        self.open: Counter[str] = Counter()
 
     async def serve(self, socket: WebSocket, model: str | None, layout: str) -> None:
-        caller, limit = str(socket.scope["caller"]), self.service.settings.streams_per_key
         offered = [each for each in socket.scope.get("subprotocols", ()) if each.startswith(SUBPROTOCOL)]
         await socket.accept(offered[0] if offered else None)
-        if self.open[caller] >= limit:
-            await socket.close(TRY_LATER, f"{limit} streams are open with this key; close one")
-            return
-        self.open[caller] += 1
         self.metrics.streams.inc()
         try:
             served = self.service.find(model)
@@ -56,7 +49,6 @@ class Sockets:
             pass
         finally:
             self.metrics.streams.dec()
-            self.open[caller] -= 1
 
 
 class OneSocket:
