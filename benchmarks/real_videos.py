@@ -33,7 +33,10 @@ VIDEOMAE = {
     "model_type": "videomae", "image_size": 48, "patch_size": 8, "num_frames": 8, "hidden_size": 96,
     "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 192, "hidden_dropout_prob": 0.1,
 }  # fmt: skip
-MODELS: dict[str, dict[str, Any]] = {"videomae": {"encoder_config": VIDEOMAE}}
+LETTERS = {**VIDEOMAE, "num_frames": 4}  # they hardly move
+MODELS: dict[str, dict[str, Any]] = {
+    "videomae": {"signs": {"encoder_config": VIDEOMAE}, "letters": {"encoder_config": LETTERS}},
+}
 COMMON: dict[str, Any] = {
     "target": "gloss", "per_device_train_batch_size": 28, "lr_scheduler_type": "cosine", "warmup_steps": 30,
     "weight_decay": 0.05, "eval_strategy": "no", "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
@@ -42,14 +45,14 @@ COMMON: dict[str, Any] = {
 }  # fmt: skip
 TASKS: dict[str, dict[str, Any]] = {
     "signs": {"num_train_epochs": 150, "variants_per_clip": 4},
-    "letters": {"num_train_epochs": 120, "variants_per_clip": 6, "crop": 0.15, "label_smoothing_factor": 0.1},
+    "letters": {"num_train_epochs": 100, "variants_per_clip": 8, "crop": 0.15, "label_smoothing_factor": 0.1},
 }
 
 
 def train(task: str, model: str, data: Path, folder: Path, **options: Any) -> float:
     """Run the script; seconds it took."""
     manifest = [str((data / task / "manifest.csv").resolve())]
-    recipe = {**COMMON, **TASKS[task], **MODELS[model], "dataset": manifest, "output_dir": str(folder), **options}
+    recipe = {**COMMON, **TASKS[task], **MODELS[model][task], "dataset": manifest, "output_dir": str(folder), **options}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     started = time.perf_counter()

@@ -128,6 +128,25 @@ def test_rows_of_the_hub_arrays_and_pictures_are_clips_too(corpus: Path) -> None
         collate([{"id": 7, "pose": "a.pose"}])
 
 
+@pytest.mark.parametrize("reader", ["training", "evaluation"])
+def test_videos_of_a_hub_data_set_are_read_without_torchcodec(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    import datasets
+
+    from slt_hf.evaluation.rows import open_rows
+
+    row = {"id": "a", "video": {"bytes": (corpus / "0.mp4").read_bytes(), "path": None}, "end_ms": 800.0}
+    stored = datasets.Dataset.from_list([row]).cast_column("video", datasets.Video())
+    monkeypatch.setattr(datasets, "get_dataset_split_names", lambda *_: ["train"])
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: stored)
+    rows: Any = (
+        open_dataset(["org/videos"], "train", 12.5) if reader == "training" else open_rows("org/videos", "train")
+    )
+    collate = SignCollator(VideoFeatureExtractor(num_frames=4, image_size=16), text_column=None)
+    assert sums(collate([rows[0]])) == sums(collate([{"video": str(corpus / "0.mp4"), "end_ms": 800.0}]))
+
+
 def test_lengths_of_videos_come_from_manifest_or_header(corpus: Path, tmp_path: Path) -> None:
     rows = open_dataset([str(corpus / "manifest.csv")], "train", fps=12.5)
     assert rows.lengths.tolist() == [10, 10, 11, 11, 11, 11, 12, 12]  # 20 to 23 frames at 25 fps
@@ -206,6 +225,26 @@ def test_the_evaluator_reads_the_same_manifest(corpus: Path, tmp_path: Path) -> 
         assert outputs[1].text == (answer.text if cls is SignTranslator else answer.label)
         assert len(outputs) == 5 and "found nothing there" in str(outputs[4].failure)
         assert all(output.failure is None for output in outputs[:4])
+
+
+def test_the_evaluation_command_scores_a_classifier_of_videos(corpus: Path, tmp_path: Path) -> None:
+    from command_line import cli
+    from tiny_checkpoints import save_video_classification
+
+    save_video_classification(tmp_path / "model")
+    options = {
+        "--checkpoint": tmp_path / "model",
+        "--data": corpus / "manifest.csv",
+        "--split": "dev",
+        "--device": "cpu",
+    }
+    told = [part for pair in {**options, "--json": tmp_path / "report.json", "--samples": 50}.items() for part in pair]
+    done = cli("evaluate", *told)
+    assert done.exit_code == 0, done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["task"] == "signs" and "top_1" in json.dumps(report)
+    refused = cli("evaluate", *told, "--robustness")
+    assert refused.exit_code == 2 and "leave --robustness out" in refused.stderr
 
 
 def test_accumulated_steps_have_the_loss_of_one_large_batch(

@@ -61,6 +61,8 @@ def as_row(sample: Sample) -> dict[str, Any]:
 def _from_hub(name: str, split: str | None, config: str | None) -> Sequence[Mapping[str, Any]]:
     import datasets
 
+    from slt_hf.data.hub_videos import undecoded
+
     try:
         available = datasets.get_dataset_split_names(name, config)
     except (OSError, ValueError) as error:
@@ -72,7 +74,7 @@ def _from_hub(name: str, split: str | None, config: str | None) -> Sequence[Mapp
     wanted = [own for own in available if split is None or split_name(own) == split]
     if not wanted:
         raise EvaluationError(f"{name}: expected a split {split!r}, found {', '.join(available)}; name one of these")
-    return datasets.concatenate_datasets([datasets.load_dataset(name, config, split=own) for own in wanted])
+    return undecoded(datasets.concatenate_datasets([datasets.load_dataset(name, config, split=own) for own in wanted]))
 
 
 class SyntheticRows(Sequence[Mapping[str, Any]]):

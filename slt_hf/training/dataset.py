@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch.utils.data import Dataset
 
+from slt_hf.data.hub_videos import undecoded
 from slt_hf.data.manifest import read_manifest, split_name
 from slt_hf.data.tables import ENDINGS
 from slt_hf.errors import RecipeError
@@ -241,10 +242,7 @@ class HubSource:
             raise RecipeError(
                 f"dataset {name}: expected a split {split!r}, found {', '.join(available)}; name one of these"
             )
-        self.rows = datasets.load_dataset(name, config, split=wanted[0])
-        for column, feature in self.rows.features.items():
-            if isinstance(feature, datasets.Video):  # we read the frames that we want, and without torchcodec
-                self.rows = self.rows.cast_column(column, datasets.Video(decode=False))
+        self.rows = undecoded(datasets.load_dataset(name, config, split=wanted[0]))
 
     def __len__(self) -> int:
         return len(self.rows)
