@@ -35,6 +35,7 @@ REAL = [
     ("wlasl", "wlasl/asl100.json", None, {"train": 1442, "validation": 338, "test": 258}),
     ("wlasl", "wlasl", "wlasl100", {"train": 1442, "validation": 338, "test": 258}),
     ("wlasl", "wlasl", "wlasl300", {"train": 3549, "validation": 901, "test": 668}),
+    ("wlasl", "wlasl", "wlasl1000", {"train": 8978, "validation": 2320, "test": 1876}),  # from nslt_2000
     ("wlasl", "wlasl", "wlasl2000", {"train": 14296, "validation": 3920, "test": 2879}),
     ("asl_citizen", "asl_citizen", None, {"train": 12}),
     ("isign", "isign", None, {None: 31221}),  # 31222 rows, one of them twice
@@ -222,12 +223,19 @@ def test_a_missing_split_is_made_by_gloss_and_does_not_depend_on_order():
         Sample(id="rare", gloss="x")
     ]
     again = [Sample(id=s.id, gloss=s.gloss) for s in reversed(samples)]
-    assign_split(samples)
+    assert "the clips of each gloss are divided" in str(assign_split(samples))
     assign_split(again)
+    assert assign_split(again) is None  # there is a split now
     assert {s.id: s.split for s in samples} == {s.id: s.split for s in again}
     for gloss in "abcdef":
         assert Counter(s.split for s in samples if s.gloss == gloss) == {"train": 16, "validation": 2, "test": 2}
     assert samples[-1].split == "train"
+
+
+def test_sentences_with_glosses_are_not_all_training():
+    samples = [Sample(id=str(i), gloss=f"A B{i}", text=f"sentence {i}", source=str(i // 2)) for i in range(40)]
+    assert "whole recordings" in str(assign_split(samples))
+    assert Counter(s.split for s in samples) == {"train": 32, "validation": 4, "test": 4}
 
 
 def test_sentences_without_a_split_keep_a_recording_together(shared_data):
@@ -377,6 +385,23 @@ def test_the_manifest_command_writes_every_row_without_media(
     assert len(read_manifest(output, check_files=False)) == count
     printed = capsys.readouterr().out
     assert f"{count} rows" in printed and CORPORA[corpus].licence in printed
+    assert "no split" not in printed
+
+
+def test_every_command_and_load_dataset_make_the_same_split_and_say_that_it_is_ours(tmp_path, capsys, caplog):
+    """iSign publishes no split file: whole recordings are divided, never one into two."""
+    from slt_hf.cli.manifest import manifest
+
+    rows = "".join(f"video{number // 3}-{number % 3},text {number}\n" for number in range(90))
+    (tmp_path / "ISLTranslate.csv").write_text(f"uid,text\n{rows}")
+    manifest("isign", tmp_path / "ISLTranslate.csv", tmp_path / "rows.jsonl")
+    assert "no row has a split: whole recordings are divided" in capsys.readouterr().err
+    written = {s.id: s.split for s in read_manifest(tmp_path / "rows.jsonl", check_files=False)}
+    data = slt_hf.load_dataset("isign", data_dir=tmp_path, cache_dir=tmp_path / "cache")
+    assert "no row has a split" in caplog.text
+    assert {row["id"]: split for split, rows in data.items() for row in rows} == written
+    assert Counter(written.values()) == {"train": 72, "validation": 9, "test": 9}
+    assert all(len({written[f"video{video}-{part}"] for part in range(3)}) == 1 for video in range(30))
 
 
 def test_the_manifest_command_stops_at_bad_rows_and_can_skip_them(shared_data, tmp_path):

@@ -9,25 +9,36 @@ from collections.abc import Iterable
 from slt_hf.data.sample import Sample
 
 VALIDATION = TEST = 0.1  # shares of the samples
+MADE = "no row has a split: {units} are divided into train, validation and test, 8:1:1, always the same way"
 
 
-def assign_split(samples: Iterable[Sample], seed: int = 0) -> None:
+def assign_split(samples: Iterable[Sample], seed: int = 0) -> str | None:
     """Give every sample train, validation or test, where none of them has a split.
 
-    The same samples and seed give the same split, in whatever order they come. With glosses, each gloss is divided
-    8:1:1, one recording never twice; without, whole recordings (`source`) are, so that no video is in two splits.
+    The same samples and seed give the same split, in whatever order they come. Of isolated signs, each gloss is divided
+    8:1:1, one recording never twice; of sentences whole recordings (`source`) are, so that no video is in two splits.
+
+    Returns:
+        What to tell the user: that the split is ours and not official; None where the samples had one.
     """
     samples = list(samples)
     if any(sample.split is not None for sample in samples):
-        return
-    if any(sample.gloss is not None for sample in samples):
-        by_gloss: dict[str | None, list[Sample]] = defaultdict(list)
+        return None
+    if by_gloss := _shows_signs(samples):
+        groups: dict[str | None, list[Sample]] = defaultdict(list)
         for sample in samples:
-            by_gloss[sample.gloss].append(sample)
-        for group in by_gloss.values():
+            groups[sample.gloss].append(sample)
+        for group in groups.values():
             _divide(group, seed)
     else:
         _divide(samples, seed)
+    return MADE.format(units="the clips of each gloss" if by_gloss else "whole recordings")
+
+
+def _shows_signs(samples: list[Sample]) -> bool:
+    """Isolated signs rather than sentences with their glosses, which hardly ever repeat and would all be training."""
+    glosses = {sample.gloss for sample in samples} - {None}
+    return bool(glosses) and (3 * len(glosses) <= len(samples) or all(sample.text is None for sample in samples))
 
 
 def _divide(samples: list[Sample], seed: int) -> None:

@@ -107,7 +107,8 @@ class SignCorpusBuilder(datasets.GeneratorBasedBuilder):
         annotations = corpus.read(config.data_dir, config.name)
         self._report(annotations)
         samples = keep_glossary(annotations.samples, config.glossary) if config.glossary else annotations.samples
-        assign_split(samples, config.split_seed)
+        if made := assign_split(samples, config.split_seed):
+            logger.warning("%s: %s", corpus.title, made)
         folder = Path(config.data_dir).absolute()
         found = sum(corpus.locate(sample, folder if folder.is_dir() else folder.parent) for sample in samples)
         if found < len(samples):

@@ -37,7 +37,7 @@ def gather(
     media_dir: str | Path | None = None,
     skip_invalid: bool = False,
 ) -> Gathered:
-    """Read a corpus' annotations, keep the signs of a glossary, and find the media.
+    """Read a corpus' annotations, keep the signs of a glossary, split what has no split, and find the media.
 
     Raises:
         CorpusError: unknown names, absent files, or rows that contradict themselves unless `skip_invalid`.
@@ -48,6 +48,8 @@ def gather(
         raise CorpusError(f"{summary(found.problems)}; correct the rows, or pass --skip-invalid")
     samples = keep_glossary(found.samples, glossary) if glossary else found.samples
     gathered = Gathered(source, samples, found.problems, found.notes)
+    if made := assign_split(samples):
+        gathered.notes.append(f"{source.title}: {made}")
     if media_dir is not None:
         folder = Path(media_dir).absolute()
         gathered.located = sum(_locate(source, sample, folder) for sample in samples)
@@ -71,7 +73,6 @@ def write_corpus_manifest(
     Paths are relative to `output`, so the same corpus gives the same bytes wherever the two lie together.
     """
     gathered = gather(corpus, folder, config, glossary, folder, skip_invalid)
-    assign_split(gathered.samples)
     output = Path(output).absolute()
     for sample in gathered.samples:
         sample.pose, sample.video = (
