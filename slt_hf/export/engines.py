@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,13 @@ class OnnxGenerator:
     def encode(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         return self.encoder(**inputs)
 
+    @cached_property
+    def stream(self) -> OnnxStreamEncoder | None:
+        """What reads clips as they are signed; all streams of an engine share it. None where the model cannot."""
+        if not {"stream", "bridge"} <= set(self.export.graphs):
+            return None
+        return OnnxStreamEncoder(self.export, self.asked)
+
     def begin(self, memory: Mapping[str, np.ndarray], beams: int) -> Any:
         """The decoder of a batch that was encoded, with so many rows for each clip."""
         return Decoder(self.decoder, memory, beams, self.device)
@@ -218,8 +226,14 @@ class OnnxStreamEncoder:
 
         At the end of a clip the last chunk is padded and the padding masked.
         """
-        found = self.graph(pose_values=pose_values, attention_mask=attention_mask, **state)
+        found = self.run(pose_values, attention_mask, state)
         return found["last_hidden_state"], found["output_mask"], {name: found[f"new_{name}"] for name in state}
+
+    def run(
+        self, pose_values: np.ndarray, attention_mask: np.ndarray, state: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """The next frames to all that the graph gives: of a translator with a CTC head also `labels` (B, S)."""
+        return self.graph(pose_values=pose_values, attention_mask=attention_mask, **state)
 
     def encode(self, pose_values: np.ndarray, attention_mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A whole clip, chunk by chunk: steps and mask; its end is padded to a whole chunk."""

@@ -91,14 +91,16 @@ class BridgeGraph(EncoderGraph):
 class StreamGraph(nn.Module):
     """One chunk of a stream, with the state as inputs and outputs of fixed size."""
 
-    def __init__(self, encoder: Any):
+    def __init__(self, encoder: Any, ctc_head: Any = None):
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.ctc_head = encoder, ctc_head
 
     def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         state = {name: value for name, value in inputs.items() if name not in ("pose_values", "attention_mask")}
         output, new = self.encoder.stream_chunk(inputs["pose_values"], state, inputs["attention_mask"].bool())
         found = {"last_hidden_state": output.last_hidden_state, "output_mask": output.attention_mask}
+        if self.ctc_head is not None:  # by which a live translator knows that there is something new to guess
+            found["labels"] = self.ctc_head(output.last_hidden_state).argmax(-1)
         return found | {f"new_{name}": value for name, value in new.items()}
 
 
@@ -252,10 +254,10 @@ def stream_specs(model: Any) -> list[GraphSpec]:
     axes |= {name: {STATE_AXIS.get(name, 0): "batch"} for name in state}
     piece = {name: value[:, chunk : 2 * chunk].clone() for name, value in inputs.items()}
     state = {name: value.detach().clone() for name, value in state.items()}
-    specs = [GraphSpec("stream", StreamGraph(encoder), piece | state, axes)]
-    if type(model).__name__ == "SignToTextForConditionalGeneration":
-        specs.append(bridge_spec(model))
-    return specs
+    if type(model).__name__ != "SignToTextForConditionalGeneration":
+        return [GraphSpec("stream", StreamGraph(encoder), piece | state, axes)]
+    head = None if model.config.ctc_vocab_size is None else model.ctc_head
+    return [GraphSpec("stream", StreamGraph(encoder, head), piece | state, axes), bridge_spec(model)]
 
 
 def bridge_spec(model: Any, prompted: bool = False, steps: int = 90) -> GraphSpec:

@@ -45,13 +45,8 @@ class LiveDecoder:
 
     def step(self) -> Hypothesis | None:
         """One pass of the text model; the sentence once it stands."""
-        import torch
-
         tried = self.tokens + [self.filler] * (0 if self._ends(self.tokens) else AHEAD)
-        fed = torch.tensor([[self.start, *tried]], device=self.model.device)
-        with torch.inference_mode():
-            logits = self.model(encoder_outputs=self.memory, decoder_input_ids=fed, use_cache=False).logits[0]
-        log_probs = logits.float().log_softmax(-1).cpu().numpy()
+        log_probs = self._log_probs([self.start, *tried])
         found = log_probs.argmax(-1).tolist()
         if self.first is not None:
             found[0] = self.first
@@ -63,24 +58,36 @@ class LiveDecoder:
         self.memory = None
         return Hypothesis(self.tokens, float(log_probs[np.arange(end + 1), self.tokens].sum()), end + 1)
 
+    def _log_probs(self, fed: list[int]) -> np.ndarray:
+        """Of the token after each of those fed, (L, V)."""
+        import torch
+
+        tokens = torch.tensor([fed], device=self.model.device)
+        with torch.inference_mode():
+            logits = self.model(encoder_outputs=self.memory, decoder_input_ids=tokens, use_cache=False).logits[0]
+        return logits.float().log_softmax(-1).cpu().numpy()
+
     def state(self) -> dict[str, Any]:
         memory = self.memory and {name: array_of(each) for name, each in self.memory.items()}
         return {"memory": memory, "tokens": list(self.tokens), "passes": self.passes}
 
     def restore(self, state: dict[str, Any]) -> None:
+        self.memory = state["memory"] and self._bring(state["memory"])
+        self.tokens, self.passes = list(state["tokens"]), state["passes"]
+
+    def _bring(self, memory: dict[str, np.ndarray]) -> Any:
         from slt_hf.modeling.modeling_sign_to_text import SignEncoderOutput
 
-        memory = state["memory"]
-        tensors = memory and {name: tensor_of(array, self.model) for name, array in memory.items()}
-        self.memory = tensors and SignEncoderOutput(**tensors)
-        self.tokens, self.passes = list(state["tokens"]), state["passes"]
+        return SignEncoderOutput(**{name: tensor_of(array, self.model) for name, array in memory.items()})
 
     def _ends(self, tokens: list[int]) -> bool:
         return bool(tokens) and tokens[-1] in self.ends
 
 
 def array_of(tensor: Any) -> np.ndarray:
-    """To be kept outside of torch."""
+    """To be kept outside of torch; what a graph gave is an array already."""
+    if isinstance(tensor, np.ndarray):
+        return tensor
     return tensor.float().cpu().numpy() if tensor.is_floating_point() else tensor.cpu().numpy()
 
 

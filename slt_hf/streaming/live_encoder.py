@@ -34,9 +34,11 @@ class LiveEncoder:
         settings: of the checkpoint's processor.
     """
 
-    def __init__(self, engine: TorchGenerator, settings: PoseSettings):
+    def __init__(self, engine: Any, settings: PoseSettings):
         self.engine, self.model, self.settings = engine, engine.model, settings
-        self.chunk_frames: int = self.model.config.encoder_config.chunk_frames
+        config = self.model.config.encoder_config
+        self.chunk_frames: int = config.chunk_frames
+        self.shape = (1, self.chunk_frames, config.num_landmarks, config.num_coordinates)
         self.chunk = engine.chunk  # traced once for all streams of an engine
         self.decoder = LiveDecoder(self.model)
         self.forget()
@@ -81,14 +83,21 @@ class LiveEncoder:
 
     def _reads_more(self) -> bool:
         """Whether the newest chunks say something that was not read before. Without a CTC head they may."""
+        labels = self._labels()
+        if labels is None:
+            return True
+        before, self.read = self.read, labels
+        return self.read not in ([], before)
+
+    def _labels(self) -> list[int] | None:
+        """Glosses that were signed so far, by the CTC head."""
         import torch
 
         if self.model.config.ctc_vocab_size is None:
-            return True
+            return None
         with torch.inference_mode():
             best = self.model.ctc_head(torch.cat(self.states, 1)).argmax(-1)[0]
-        before, self.read = self.read, [int(label) for label in torch.unique_consecutive(best) if label]
-        return self.read not in ([], before)
+        return [int(label) for label in torch.unique_consecutive(best) if label]
 
     def _memory(self) -> Any:
         import torch
@@ -99,11 +108,14 @@ class LiveEncoder:
             return self.model.encode(sign_states=states, sign_mask=mask)
 
     def _begin(self, clip: PoseClip) -> None:
-        self.encoder_state = self.model.encoder.initial_state()
+        self.encoder_state = self._initial_state()
         self.frame = measure_frame(clip, self.settings.normalization)
         self.left_handed = bool(
             self.settings.signing_hand and signs_with_left(clip.points, clip.confidence, clip.layout)
         )
+
+    def _initial_state(self) -> dict[str, Any]:
+        return self.model.encoder.initial_state()
 
     def _prepare(self, chunk: PoseClip) -> np.ndarray:
         """Model input (1, chunk, V, C); all zero where nobody is seen."""
@@ -118,8 +130,7 @@ class LiveEncoder:
                 warnings.simplefilter("ignore")
                 return prepare_clip(chunk, settings, frame)[None]
         except ClipError:
-            config = self.model.config.encoder_config
-            return np.zeros((1, self.chunk_frames, config.num_landmarks, config.num_coordinates), np.float32)
+            return np.zeros(self.shape, np.float32)
 
     def _encode(self, values: np.ndarray) -> None:
         import torch
@@ -145,16 +156,21 @@ class LiveEncoder:
         self.frame = state["frame"] and SignerFrame(**state["frame"])
         self.left_handed, self.read = state["left_handed"], list(state["read"])
         encoder = state["encoder"]
-        self.encoder_state = encoder and {name: tensor_of(array, self.model) for name, array in encoder.items()}
-        self.states = [tensor_of(array, self.model) for array in state["states"]]
+        self.encoder_state = encoder and {name: self._bring(array) for name, array in encoder.items()}
+        self.states = [self._bring(array) for array in state["states"]]
         self.looked = state["looked"]
         self.decoder.restore(state["decoding"])
+
+    def _bring(self, array: np.ndarray) -> Any:
+        return tensor_of(array, self.model)
 
 
 def live_encoder(engine: Any, settings: PoseSettings) -> LiveEncoder | None:
     """For checkpoints that can be read as they are signed; None for the others, which are read when hands go down."""
     if not isinstance(engine, TorchGenerator):
-        return None
+        from slt_hf.streaming.live_export import live_export  # a graph's engine; without torch
+
+        return live_export(engine, settings)
     if getattr(engine.model.config.encoder_config, "chunk_frames", None) is None:  # video encoders have no such field
         return None
     return LiveEncoder(engine, settings)
