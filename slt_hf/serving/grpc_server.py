@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from slt_hf import __version__
-from slt_hf.errors import SignDataError
+from slt_hf.errors import ClipError, SignDataError
 from slt_hf.serving.errors import OverloadedError, UnknownModelError
 from slt_hf.serving.grpc_messages import infer_response, model_metadata, pose_tensor
 from slt_hf.serving.keys import Guard
@@ -25,6 +26,7 @@ from slt_hf.serving.service import SignService
 PUBLIC = ("/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady")
 OPEN_CALLER = "grpc"  # without keys all callers over gRPC share one rate: an interceptor does not see where they are
 DRAIN_SECONDS = 30
+NO_MESSAGE = "expected a message of this method, found other bytes; send it as the protocol has it"
 
 
 @asynccontextmanager
@@ -89,7 +91,27 @@ class KeyInterceptor(grpc.aio.ServerInterceptor):
         if not await self.guard.within_rate(caller):
             found = f"more than {self.guard.settings.requests_per_minute} requests a minute; wait and try again"
             return refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, found)
-        return await continuation(details)
+        return tolerant(await continuation(details))
+
+
+def tolerant(handler: Any) -> Any:
+    """Bytes that are no message of the method are told to their sender; the library would call it our error."""
+    if handler is None:  # no such method
+        return None
+    parse, answer = handler.request_deserializer, handler.unary_unary
+
+    def read(message: bytes) -> Any:
+        try:
+            return parse(message)
+        except DecodeError:
+            return None
+
+    async def checked(request: Any, context: grpc.aio.ServicerContext) -> Any:
+        if request is None:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, NO_MESSAGE)
+        return await answer(request, context)
+
+    return handler._replace(request_deserializer=read, unary_unary=answer and checked)
 
 
 def refusal(code: grpc.StatusCode, message: str) -> grpc.RpcMethodHandler:
@@ -155,6 +177,8 @@ class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def _streamed(self, request: Any, caller: str) -> Any:
         try:
+            if request is None:
+                raise ClipError(NO_MESSAGE)
             if not await self.guard.within_rate(caller):
                 raise OverloadedError("more requests a minute than this key may send; wait and try again")
             return service_pb2.ModelStreamInferResponse(infer_response=await self._infer(request))
