@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ STILLS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,ogg,flv,asf,gif,swf"  # no playlists: those open other files
 SEEKABLE = ("mov", "matroska")  # formats whose index says where key frames are, so that seeking is exact
 PICTURES_FPS = 25.0  # of a folder of pictures: the rate of PHOENIX, whose files do not say
+FEWER_THAN_A_SEEK = 3  # frames; a seek empties the decoder's threads
 SEEK_ABOVE_MS = 10_000  # up to here decoding from the start is as fast as seeking (a GOP is often 250 frames)
 
 
@@ -190,7 +191,7 @@ def decode_at(
         stream.thread_type = "AUTO"
         if listing.seekable:
             clock, count = _Clock(), 0
-            for key, stamps in _runs(wanted, listing.keys):
+            for key, stamps in _runs(wanted, listing):
                 for frame in _decode_run(container, stream, key, stamps):
                     count += 1
                     _check(count, clock.seconds(), budget)
@@ -208,16 +209,16 @@ def decode_at(
         yield from decode(source, None, times[-1] + 1e-3, budget, lambda time_ms: time_ms in times)
 
 
-def _runs(wanted: list[int], keys: list[int]) -> list[tuple[int, list[int]]]:
-    """Chosen frames in runs of neighbouring groups of pictures, each with the key frame to start from."""
+def _runs(wanted: list[int], listing: Listing) -> list[tuple[int, list[int]]]:
+    """Chosen frames in runs, each with the key frame to start from; where few frames lie between the last one chosen
+    and the next key frame, decoding those costs less than a seek, and the run goes on."""
     runs: list[tuple[int, list[int]]] = []
-    last = -2
     for stamp in wanted:
-        group = max(0, bisect_right(keys, stamp) - 1)
-        if group > last + 1:
-            runs.append((keys[group], []))
+        key = listing.keys[max(0, bisect_right(listing.keys, stamp) - 1)]
+        unwanted = bisect_left(listing.stamps, key) - bisect_right(listing.stamps, runs[-1][1][-1]) if runs else 0
+        if not runs or unwanted > FEWER_THAN_A_SEEK:
+            runs.append((key, []))
         runs[-1][1].append(stamp)
-        last = group
     return runs
 
 

@@ -97,7 +97,7 @@ def test_part_beyond_the_end_says_that_the_video_is_shorter(clip):
     ("budget", "reason"),
     [
         (VideoBudget(max_pixels=1000), "64x48 pixels"),
-        (VideoBudget(max_frames=20), "more than 20 frames"),
+        (VideoBudget(max_frames=5), "more than 5 frames"),
         (VideoBudget(max_seconds=0), "longer than 0 s"),
     ],
 )
@@ -160,3 +160,12 @@ def test_real_clip_has_the_frames_its_manifest_says(shared_data):
     video = read_video(folder / "videos" / f"{name}.mp4")
     assert video.frames.shape == (frames, 252, 448, 3)
     assert video.info.fps == 24
+
+
+@pytest.mark.parametrize("count", [2, 7, 30])
+def test_jumping_over_groups_of_pictures_gives_the_frames_of_reading_through(tmp_path, count):
+    path = make_video(tmp_path / "clip.mp4", frames=60, gop=6)
+    whole = list(iterate_frames(path))
+    places = ((np.arange(count) + 0.5) * 60 / count).astype(int)
+    video = read_video(path, num_frames=count)
+    assert (video.frames == np.stack([whole[place].image for place in places])).all()

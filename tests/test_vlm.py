@@ -281,7 +281,8 @@ def test_overfits_four_videos(base, manifest, tmp_path, monkeypatch, repository,
     run(
         trained.parent / "recipe.yaml", monkeypatch, repository, dataset=[tmp_path / "four.csv"], eval_split="train",
         output_dir=tmp_path / "run", max_steps=150, per_device_train_batch_size=4, max_new_tokens=6, lora_r=0,
-        learning_rate=0.006, lr_scheduler_type="constant", logging_steps=50, eval_strategy="no", save_strategy="no", load_best_model_at_end=False, mirror=0,
+        learning_rate=0.006, lr_scheduler_type="constant", logging_steps=50, eval_strategy="no",
+        save_strategy="no", load_best_model_at_end=False, mirror=0,
     )  # fmt: skip
     assert json.loads((tmp_path / "run/evaluation.json").read_text())["scores"]["exact_match"]["score"] == 100
 
