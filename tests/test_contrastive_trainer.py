@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -73,6 +76,16 @@ def test_chunk_size_changes_neither_loss_nor_gradient(model: SignTextDualEncoder
     assert whole.keys() == chunked.keys() and "logit_scale" in whole
     for name, gradient in whole.items():
         torch.testing.assert_close(gradient, chunked[name], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_a_chunk(repository: Path) -> None:
+    """Eight times the clips in chunks of the same size: about as much memory; in one piece, several times as much."""
+    cases = ["64x64", "512x64", "512x512"]
+    command = [sys.executable, str(repository / "benchmarks" / "contrastive_memory.py"), "--frames", "16", "--cases"]
+    lines = subprocess.run([*command, *cases], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    small, chunked, whole = (json.loads(line)["megabytes"] for line in lines)
+    assert chunked < 1.7 * small and whole > 3 * small
 
 
 def test_evaluation_leaves_no_clip_out_although_training_drops_a_smaller_batch(
