@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 import time
+import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -30,6 +32,7 @@ STILLS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,ogg,flv,asf,gif,swf"  # no playlists: those open other files
 SEEKABLE = ("mov", "matroska")  # formats whose index says where key frames are, so that seeking is exact
 PICTURES_FPS = 25.0  # of a folder of pictures: the rate of PHOENIX, whose files do not say
+MAX_FLASH_BYTES = 1 << 28  # of a compressed Flash file, unpacked; the old dictionaries' are under 1 MB
 FEWER_THAN_A_SEEK = 3  # frames; a seek empties the decoder's threads
 SEEK_ABOVE_MS = 10_000  # up to here decoding from the start is as fast as seeking (a GOP is often 250 frames)
 
@@ -102,13 +105,27 @@ def open_video(source: str | Path | BinaryIO) -> Iterator[tuple[Any, Any]]:
     if av is None:
         raise ModuleNotFoundError("reading video needs PyAV: pip install av", name="av")
     try:
-        with av.open(file, options=options) as container:
+        with av.open(_unpacked(file), options=options) as container:
             if not container.streams.video:
                 raise ValueError("no video stream in it")
             yield container, container.streams.video[0]
     finally:
         if file is not source:
             file.close()
+
+
+def _unpacked(file: BinaryIO) -> BinaryIO:
+    """A compressed Flash file as a plain one: FFmpeg's demuxer loses the last 4 kB of those, which may be a second."""
+    place = file.tell()
+    head = file.read(8)
+    if head[:3] != b"CWS" or len(head) < 8:
+        file.seek(place)
+        return file
+    inflating = zlib.decompressobj()
+    body = inflating.decompress(file.read(MAX_FLASH_BYTES), MAX_FLASH_BYTES)
+    if inflating.unconsumed_tail:
+        raise ValueError(f"a Flash file of more than {MAX_FLASH_BYTES >> 20} MB")
+    return BytesIO(b"FWS" + head[3:] + body)
 
 
 def read_info(source: str | Path | BinaryIO) -> VideoInfo:

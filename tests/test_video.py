@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -169,3 +171,33 @@ def test_jumping_over_groups_of_pictures_gives_the_frames_of_reading_through(tmp
     places = ((np.arange(count) + 0.5) * 60 / count).astype(int)
     video = read_video(path, num_frames=count)
     assert (video.frames == np.stack([whole[place].image for place in places])).all()
+
+
+def make_flash(path: Path) -> Path:
+    """`make_video` as WLASL's oldest sources have it: Sorenson H.263 in a Flash file, whose header tells no length."""
+    with av.open(str(path), "w", format="swf") as container:
+        stream: Any = container.add_stream("flv", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 12
+        stream.codec_context.qmin, stream.codec_context.qmax = 2, 3
+        for k in range(50):
+            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 4 * k % 256, np.uint8), format="rgb24")
+            picture.pts = k
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_flash_files_are_read_frame_by_frame(tmp_path, compressed):
+    path = make_flash(tmp_path / "word.swf")
+    if compressed:  # from Flash 6 on: all behind the first eight bytes
+        data = path.read_bytes()
+        path.write_bytes(b"CWS\x06" + data[4:8] + zlib.compress(data[8:]))
+    assert [number(image) for image in read_video(path).frames] == list(range(50))
+    video = read_video(path, num_frames=5)
+    assert [number(image) for image in video.frames] == [5, 15, 25, 35, 45]
+    np.testing.assert_allclose(video.times_ms, [200, 600, 1000, 1400, 1800])
+    part = read_video(path.read_bytes(), start_ms=400, end_ms=600)
+    assert [number(image) for image in part.frames] == [10, 11, 12, 13, 14]
+    with pytest.raises(VideoError):
+        read_video(path.read_bytes()[:20])
