@@ -13,6 +13,7 @@ from slt_hf.processing.landmarks import get_layout, sources_of
 from slt_hf.streaming.events import StreamPolicy
 
 SIDES = ("left", "right")
+HANDS_ALONE = 3  # times as long a pause where there are no arms to see
 
 
 class SigningActivity:
@@ -26,7 +27,6 @@ class SigningActivity:
     def __init__(self, layout: str, policy: StreamPolicy, fps: float):
         self.policy = policy
         self.start_frames = max(1, round(policy.start_ms * fps / 1000))
-        self.pause_frames = max(1, round(policy.pause_ms * fps / 1000))
         self.arms: dict[str, list[float]] = {}  # side -> height of shoulder and elbow
         self.raised_for = 0  # frames in a row
         self.down_for = 0
@@ -36,6 +36,9 @@ class SigningActivity:
             side: {joint: place_of(f"{side}_{joint}", points) for joint in ("shoulder", "elbow", "hand_wrist", "wrist")}
             for side in SIDES
         }
+        # hands alone: one that is not found may be down, or only lost for a moment
+        patience = 1 if any(place["elbow"] is not None for place in self.places.values()) else HANDS_ALONE
+        self.pause_frames = max(1, round(patience * policy.pause_ms * fps / 1000))
 
     def push(self, points: np.ndarray, confidence: np.ndarray) -> str | None:
         """One frame (V, C), (V,) -> "start" or "end" where signing begins or ends, else None."""

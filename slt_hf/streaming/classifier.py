@@ -1,0 +1,137 @@
+"""StreamingClassifier: signs that stand alone, one after the other, with pauses between them or without.
+
+# T frames, V landmarks, C coordinates
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from typing import Any
+
+from slt_hf.pipeline import SignClassifier
+from slt_hf.processing.pose_errors import ClipError
+from slt_hf.streaming.events import StreamEvent, StreamPolicy
+from slt_hf.streaming.sign_segments import Segment, SignSegments, joined
+from slt_hf.streaming.utterance_stream import UtteranceStream
+
+Found = tuple[tuple[int, int], str, float]  # window, its best label and probability
+BEHIND = 12.0  # log-probability: cuts further behind the best one are given up
+WINDOWS = 2  # classified for one frame that comes
+STEP_MS, SHORTEST_MS, LONGEST_MS = 160.0, 480.0, 1600.0  # between boundaries; of a sign
+
+
+class StreamingClassifier(UtteranceStream):
+    """Words of isolated signs while they are made. `committed` are the signs that stand, `tentative` those that follow.
+
+    Args:
+        classifier: a loaded classifier of single signs.
+        layout: of the landmarks that are pushed.
+        policy: fields of `StreamPolicy`; below `min_confidence`, and below the checkpoint's own threshold for signs it
+            has never seen, a sign is left out.
+
+    Example:
+        ```python
+        stream = StreamingClassifier(SignClassifier.from_pretrained("org/isolated-signs"), layout="hands_42")
+        for points, time_ms in camera:
+            for event in stream.push(points, time_ms):
+                print(event.committed, event.tentative)
+        ```
+    """
+
+    def __init__(self, classifier: SignClassifier, layout: str = "holistic_543", **policy: Any):
+        extractor = getattr(classifier.processor, "feature_extractor", classifier.processor)  # itself, where alone
+        super().__init__(extractor.settings.fps, layout, StreamPolicy(**policy))
+        self.classifier = classifier
+        self.min_confidence = max(self.policy.min_confidence or 0.0, classifier.unknown_threshold or 0.0)
+        step = max(1, round(STEP_MS * self.fps / 1000))
+        shortest, longest = (self._frames(duration) for duration in (SHORTEST_MS, LONGEST_MS))
+        self.segments = SignSegments(step, shortest, longest, BEHIND)
+        self.waiting: list[tuple[int, int]] = []  # windows that are to be classified
+        self.found: list[Found] = []  # of the boundary that is being decoded
+        self.stands: list[Segment] = []
+
+    @classmethod
+    def from_pretrained(
+        cls, repo_or_dir: str | os.PathLike, layout: str = "holistic_543", device: str | None = None, **policy: Any
+    ) -> StreamingClassifier:
+        """A stream with a checkpoint of its own."""
+        return cls(SignClassifier.from_pretrained(repo_or_dir, device=device), layout, **policy)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        stands = [list(vars(segment).values()) for segment in self.stands]
+        own = {"segments": self.segments.state(), "waiting": list(self.waiting), "found": list(self.found)}
+        return super().state | own | {"stands": stands}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.segments.restore(state["segments"])
+        self.waiting, self.found = list(state["waiting"]), list(state["found"])
+        self.stands = [Segment(*values) for values in state["stands"]]
+
+    def _work(self) -> list[StreamEvent]:
+        """A few windows; an event when they change what is known."""
+        last = self.segments.reached + self.segments.step
+        if not self.waiting and not self.found:
+            if len(self.utterance) < last:
+                return []
+            self.waiting = self.segments.windows(last)
+        self.found += self._classified(self.waiting[:WINDOWS])
+        self.waiting = self.waiting[WINDOWS:]
+        if self.waiting:
+            return []
+        before = self.segments.best()
+        self.segments.decode(last, self.found)
+        self.found = []
+        certain = self.segments.certain()
+        if len(certain) > len(self.stands):
+            self.stands = [*self.stands, *certain[len(self.stands) :]]
+        elif [each.label for each in self.segments.best()] == [each.label for each in before]:
+            return []
+        return [self._told(self.segments.best()[len(self.stands) :], False)]
+
+    def _close(self) -> StreamEvent:
+        """Decode what is left; an utterance shorter than any sign is one."""
+        event = self._told(self._rest(), True)
+        self.segments.forget()
+        self.waiting, self.found, self.stands = [], [], []
+        return event
+
+    def _rest(self) -> list[Segment]:
+        while (last := self.segments.reached + self.segments.step) <= len(self.utterance):
+            windows = self.segments.windows(last)
+            done = {window for window, _, _ in self.found}
+            self.found += self._classified([window for window in windows if window not in done])
+            self.segments.decode(last, self.found)
+            self.found = []
+        signs = self.segments.best()
+        if not signs:
+            whole = (0, len(self.utterance))
+            signs = [Segment(label, probability, *whole) for _, label, probability in self._classified([whole])]
+        return signs[len(self.stands) :]
+
+    def _told(self, rest: list[Segment], final: bool) -> StreamEvent:
+        """Signs that stand and signs that follow; those that nobody can be sure of are left out."""
+        stands, every = (self._sure(some) for some in (self.stands, [*self.stands, *rest]))
+        confidence = math.exp(sum(math.log(each.probability) for each in every) / len(every)) if every else 0.0
+        parts = (every, []) if final else (stands, every[len(stands) :])
+        committed, follows = (" ".join(each.label for each in part) for part in parts)
+        return self._event(committed, follows, final, confidence)
+
+    def _sure(self, segments: list[Segment]) -> list[Segment]:
+        return joined([each for each in segments if each.probability >= self.min_confidence], self.segments.longest)
+
+    def _classified(self, windows: list[tuple[int, int]]) -> list[Found]:
+        """Best label and probability of each window in which somebody is seen."""
+        found = []
+        for window in windows:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # said once when a file is read; here it would be said all day
+                    label, probability = self.classifier(self._clip(*window), top_k=1).labels[0]
+            except ClipError:
+                continue
+            found.append((window, label, probability))
+        return found
