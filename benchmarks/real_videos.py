@@ -33,7 +33,7 @@ VIDEOMAE = {
     "model_type": "videomae", "image_size": 48, "patch_size": 8, "num_frames": 8, "hidden_size": 96,
     "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 192, "hidden_dropout_prob": 0.1,
 }  # fmt: skip
-LETTERS = {**VIDEOMAE, "num_frames": 4}  # they hardly move
+LETTERS = {**VIDEOMAE, "num_frames": 2, "hidden_size": 128, "intermediate_size": 256}  # they hardly move
 MODELS: dict[str, dict[str, Any]] = {
     "videomae": {"signs": {"encoder_config": VIDEOMAE}, "letters": {"encoder_config": LETTERS}},
 }
@@ -45,7 +45,10 @@ COMMON: dict[str, Any] = {
 }  # fmt: skip
 TASKS: dict[str, dict[str, Any]] = {
     "signs": {"num_train_epochs": 150, "variants_per_clip": 4},
-    "letters": {"num_train_epochs": 100, "variants_per_clip": 8, "crop": 0.15, "label_smoothing_factor": 0.1},
+    "letters": {
+        "num_train_epochs": 120, "per_device_train_batch_size": 45, "variants_per_clip": 8, "crop": 0.25,
+        "label_smoothing_factor": 0.1,
+    },
 }
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from slt_hf.data.manifest import Sample, write_manifest
 from slt_hf.poses.formats import read_clip
 from slt_hf.processing.pose_clip import PoseClip
-from slt_hf.visualization import draw_frame
 
 from real_data import LETTERS_FOLDER, hands_only, shared_data, table  # isort: skip  (scripts run from their own folder)
 
@@ -46,6 +46,7 @@ CUTS: dict[str, list[tuple[str, int, int]]] = {
 }  # fmt: skip
 PICTURE = 64  # pixels of a drawn letter
 MARGIN = 1.15  # side of the picture in hand sizes
+COLOURS = ["#ff5050", "#ffd040", "#60ff60", "#50c8ff", "#ff70ff"]  # thumb to little finger
 
 
 def sign_samples(data: Path) -> Iterator[Sample]:
@@ -79,7 +80,7 @@ def signing_hand(clip: PoseClip, left: bool) -> PoseClip:
 
 
 def draw_hand(clip: PoseClip, path: Path) -> None:
-    """A hand as a square video: always in the middle, one scale for the clip."""
+    """A hand as a square video, a thick line a bone, each finger in its colour: always in the middle, one scale."""
     import av
 
     corners = np.array([(np.nanmin(frame, 0), np.nanmax(frame, 0)) for frame in clip.points[..., :2]])  # (T, 2, 2)
@@ -88,10 +89,20 @@ def draw_hand(clip: PoseClip, path: Path) -> None:
         stream = container.add_stream("libx264", rate=round(clip.fps), options={"crf": "12"})
         stream.width = stream.height = PICTURE
         stream.pix_fmt = "yuv420p"
-        for number, (x, y) in enumerate(middles):
-            picture = draw_frame(clip, number, PICTURE, (x - half, y - half, x + half, y + half)).convert("RGB")
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")))
+        for points, middle in zip(clip.points[..., :2], middles, strict=True):
+            picture = hand_picture((points - middle + half) * PICTURE / (2 * half))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
+
+
+def hand_picture(points: np.ndarray) -> np.ndarray:
+    """A hand's 21 points in pixels (21, 2) on black, (H, W, 3)."""
+    picture = Image.new("RGB", (PICTURE, PICTURE))
+    ink = ImageDraw.Draw(picture)
+    for finger, colour in enumerate(COLOURS):
+        chain = [0, *range(1 + 4 * finger, 5 + 4 * finger)]  # wrist, then four points a finger, thumb first
+        ink.line([tuple(map(float, points[place])) for place in chain], fill=colour, width=3, joint="curve")
+    return np.asarray(picture)
 
 
 def main() -> None:
