@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
 import pytest
+import tensorrt_llm_stand_ins
 import torch
 from onnx import TensorProto, helper
 from safetensors import safe_open
+from transformers.modeling_outputs import BaseModelOutput
 
 from slt_hf.errors import ExportError
 from slt_hf.export import tensorrt, tensorrt_llm, triton
@@ -141,3 +146,51 @@ def test_tensorrt_llm_refuses_what_its_layout_does_not_hold(tmp_path: Path):
 
 def test_the_graphs_of_this_test_are_valid(export: ExportFolder):
     onnx.checker.check_model(export.path / "encoder.onnx")
+
+
+@pytest.mark.parametrize(
+    ("family", "values"),
+    [("umt5", {"feed_forward_proj": "gated-gelu"}), ("t5", {}), ("t5", {"tie_word_embeddings": False})],
+)
+def test_the_decoder_for_the_pytorch_backend_computes_what_transformers_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, values: dict[str, Any]
+):
+    """With stand-ins for TensorRT-LLM's modules: two requests of different lengths in a row, as it has them."""
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+
+    torch.manual_seed(0)
+    text = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(family, **T5, **values)).eval()
+    owner = Owner(text)
+    owner.generation_config = text.generation_config  # type: ignore[attr-defined]
+    tensorrt_llm.write_decoder(owner, tmp_path, tmp_path / "pytorch")
+    registry = tensorrt_llm_stand_ins.install(monkeypatch)
+    monkeypatch.syspath_prepend(tmp_path / "pytorch")
+    monkeypatch.delitem(sys.modules, "sign_text_decoder", raising=False)
+    importlib.import_module("sign_text_decoder")
+    config = SimpleNamespace(**json.loads((tmp_path / "pytorch" / "config.json").read_text()))
+    made = registry.models["SignTextDecoder"](tensorrt_llm_stand_ins.ModelConfig(config)).eval()
+    made.load_weights(load_file(tmp_path / "pytorch" / "model.safetensors"))
+    process = registry.processors["sign_text"]("", config, None)
+
+    states, tokens = [torch.randn(steps, 16) for steps in (9, 4)], [torch.randint(0, 40, (n,)) for n in (3, 7)]
+    given = [process({"multi_modal_data": {"audio": each}}, None)[1]["multimodal_data"]["audio"] for each in states]
+    lengths, steps = torch.tensor([3, 7]), torch.tensor([each["encoder_output_len"] for each in given])
+    own = tensorrt_llm_stand_ins.Metadata(lengths)
+    with torch.inference_mode():
+        found = made(
+            own, torch.cat(tokens), input_features=torch.cat([each["encoder_input_features"] for each in given]),
+            encoder_attn_metadata=tensorrt_llm_stand_ins.Metadata(steps),
+            cross_attn_metadata=tensorrt_llm_stand_ins.Metadata(lengths, steps),
+        )  # fmt: skip
+        expected = [
+            text(encoder_outputs=BaseModelOutput(last_hidden_state=each[None]), decoder_input_ids=row[None]).logits[0]
+            for each, row in zip(states, tokens, strict=True)
+        ]
+    torch.testing.assert_close(found, torch.cat(expected), atol=1e-5, rtol=1e-5)
+
+
+def test_the_decoder_says_where_it_runs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "tensorrt_llm", None)
+    with pytest.raises(ImportError, match="runs inside TensorRT-LLM"):
+        importlib.import_module("slt_hf.export.sign_text_decoder")

@@ -84,7 +84,8 @@ def test_a_translator_of_videos_exports_and_says_the_same(tmp_path: Path):
     assert "clip.mp4" in (folder / "README.md").read_text()
     ours, theirs = (SignTranslator.from_pretrained(each, device="cpu") for each in (folder, source))
     clips = [video(frames, seed=frames) for frames in (1, 8, 29)]
-    for options in ({}, {"num_beams": 4}):
+    calls: tuple[dict[str, Any], ...] = ({}, {"num_beams": 4})
+    for options in calls:
         found, expected = ours(clips, **options), theirs(clips, **options)
         assert [each.text for each in found] == [each.text for each in expected]
         confidences = [each.confidence for each in expected]

@@ -71,6 +71,18 @@ def render(
     return head.replace("library_name: transformers", "library_name: onnx") + "\n\n".join(p for p in parts if p) + "\n"
 
 
+def write_server_card(source: Path, folder: Path, title: str, notice: str) -> None:
+    """The card of what a server reads and we do not run; without `card.yaml` it says no more than that."""
+    architecture = ExportFolder.open(folder).manifest["architecture"]
+    name, head, told = source.resolve().name, "", ""
+    if (folder / "card.yaml").is_file():
+        facts = read_facts(folder) | {"metrics": []}  # the checkpoint's own were measured with PyTorch
+        head = front_matter(facts, name, architecture)
+        limits = facts["limits"] if isinstance(facts["limits"], list) else [facts["limits"]]
+        told = f"\n## Data\n\n{facts['data']}\n\n## Limits\n\n" + "".join(f"- {limit}\n" for limit in limits)
+    (folder / "README.md").write_text(f"{head}# {name} for {title}\n\n{notice}\n{told}", encoding="utf-8")
+
+
 def use(architecture: str, clip: str) -> str:
     name = "SignClassifier" if architecture.endswith("Classification") else "SignTranslator"
     example = f'print({name}.from_pretrained("FOLDER or organisation/name")("{clip}"))'

@@ -272,6 +272,9 @@ def open_engine(folder: Path, engines: Mapping[str, Any], device: str | None, dt
         ExportError: if the export is damaged, or is of another kind, or a precision is asked that it does not have.
     """
     export = ExportFolder.open(folder)
+    target = export.manifest.get("target", "onnx")
+    if target != "onnx":
+        raise ExportError(f"{folder}: expected graphs for ONNX Runtime, found an export for {target}; run it there")
     if dtype not in PRECISIONS:
         raise ExportError(f"an export has the precision it was written with, found dtype={dtype!r}; leave dtype out")
     architecture = export.manifest["architecture"]

@@ -64,16 +64,21 @@ def export_to_tensorrt(model: str | Path | None, output: Path, settings: ExportS
 
 
 def export_to_tensorrt_llm(model: str | Path | None, output: Path, settings: ExportSettings) -> Path:
-    """The text model as a checkpoint that TensorRT-LLM up to 1.2 builds engines from."""
-    from slt_hf.export.exporting import load_source
-    from slt_hf.export.tensorrt_llm import NOTICE, write_checkpoint
+    """The text model for TensorRT-LLM: what releases up to 1.2 build engines from, and what 1.3's backend loads."""
+    from slt_hf.export.card import write_server_card
+    from slt_hf.export.exporting import copy_configs, load_source, write_manifest
+    from slt_hf.export.tensorrt_llm import NOTICE, write_checkpoint, write_decoder
 
     source = find_checkpoint(model, settings.revision)
     loaded, _ = load_source(source)
 
     def fill(folder: Path) -> None:
         write_checkpoint(loaded, folder)
-        (folder / "README.md").write_text(f"# {source.resolve().name}, TensorRT-LLM checkpoint\n\n{NOTICE}\n")
+        write_decoder(loaded, source, folder / "pytorch")
+        copy_configs(source, folder)
+        nothing = {"graphs": {}, "weights": {}, "target": settings.target}
+        write_manifest(folder, type(loaded).__name__, nothing, "float32")
+        write_server_card(source, folder, "TensorRT-LLM", NOTICE)
 
     return appearing_whole(output, fill)
 

@@ -4,11 +4,15 @@
 T5, mT5 and UMT5. The stock converter copies the first layer's position table to every layer, which is wrong for UMT5:
 here each layer keeps its own, with `use_implicit_relative_attention`, without which the decoder reads one for all.
 The sign encoder is not in it: its projected features go in as `prompt_embedding_table`, or as `encoder_output`.
+
+Releases from 1.3 on have no engines. For their PyTorch backend `pytorch/` holds the decoder by transformers' names,
+with `sign_text_decoder.py`, which the backend loads it by.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,13 @@ from slt_hf.errors import ExportError
 
 FAMILIES = ("t5", "mt5", "umt5")
 LAST_RELEASE = "1.2.1"  # 1.3 has no engines any more: it runs the model by its PyTorch code
-NOTICE = (
-    f"Written for TensorRT-LLM up to {LAST_RELEASE}. It was not built and not run: what was tested is that the weights "
-    "of the transformers model come back from it bit by bit."
-)
+NOTICE = f"""`encoder/` and `decoder/` are for TensorRT-LLM up to {LAST_RELEASE}. They were not built and not run: \
+what was tested is that the weights of the transformers model come back from them bit by bit.
+
+`pytorch/` is for the PyTorch backend of 1.3 and later: `import sign_text_decoder` before the `LLM` is made. It was \
+not run either: its forward pass was held against transformers' with stand-ins for TensorRT-LLM's modules.
+
+Neither holds the sign encoder. Its states, `last_hidden_state` of `encoder.onnx`, come from the ONNX export."""
 RMS_NORM, PRE_NORM, GATED_MLP, MLP = 1, 0, 1, 0  # TensorRT-LLM's LayerNormType, LayerNormPositionType, MLPType
 
 
@@ -43,6 +50,32 @@ def write_checkpoint(model: Any, folder: Path) -> None:
         target.mkdir(parents=True)
         save_file(half_weights(text, half), target / "rank0.safetensors")
         (target / "config.json").write_text(json.dumps(half_config(text, half), indent=2) + "\n", encoding="utf-8")
+
+
+def write_decoder(model: Any, source: Path, folder: Path) -> None:
+    """Write what TensorRT-LLM's PyTorch backend loads: config, decoder weights, tokenizer and the code of the model."""
+    from safetensors.torch import save_file
+
+    text = model.text_model
+    folder.mkdir(parents=True)
+    values = text.config.to_dict() | {
+        "architectures": ["SignTextDecoder"], "rescale_before_lm_head": rescales(text), "torch_dtype": "float32",
+        "decoder_start_token_id": model.generation_config.decoder_start_token_id,
+        "is_gated_act": text.config.is_gated_act, "dense_act_fn": text.config.dense_act_fn,
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(values, indent=2, default=str) + "\n", encoding="utf-8")
+    save_file(decoder_state(text), folder / "model.safetensors", {"format": "pt"})
+    shutil.copyfile(Path(__file__).with_name("sign_text_decoder.py"), folder / "sign_text_decoder.py")
+    for name in ("generation_config.json", "tokenizer.json", "tokenizer_config.json"):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+
+
+def decoder_state(text: Any) -> dict[str, Any]:
+    """What the decoder needs, by transformers' names; tied weights as copies, which safetensors asks for."""
+    named = {"shared.weight": text.get_input_embeddings().weight, "lm_head.weight": text.get_output_embeddings().weight}
+    named |= {f"decoder.{name}": each for name, each in text.get_decoder().state_dict().items() if "embed" not in name}
+    return {name: tensor.detach().contiguous().clone() for name, tensor in named.items()}
 
 
 def half_config(text: Any, half: str) -> dict[str, Any]:

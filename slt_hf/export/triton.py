@@ -6,12 +6,13 @@ sentence's loop over the decoder is the client's: `slt_hf.export.triton_engine`.
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from slt_hf.errors import ExportError
-from slt_hf.export.folder import WEIGHTS, ExportFolder
+from slt_hf.export.folder import MANIFEST, WEIGHTS, ExportFolder
 from slt_hf.export.graph_writer import WeightFile, write_graph
 
 VERSION = "1"
@@ -50,6 +51,7 @@ def write_repository(export: ExportFolder, repository: Path, prefix: str = "slt"
         names.append(name)
     for path in export.path.glob("*.json"):  # what a client processes clips and writes text with
         shutil.copyfile(path, repository / path.name)
+    (repository / MANIFEST).write_text(json.dumps(export.manifest | {"target": "triton"}, indent=2) + "\n")
     return names
 
 
