@@ -45,8 +45,17 @@ def local_frame(points: torch.Tensor, present: torch.Tensor, anchor: int | None)
     if anchor is not None:
         origin = torch.where(present[..., anchor, None, None], points[..., anchor : anchor + 1, :], origin)
     offsets = (points - origin) * weight
-    distance = offsets.square().sum(dim=-1, keepdim=True).sqrt().sum(dim=-2, keepdim=True) / count
+    distance = length(offsets).sum(dim=-2, keepdim=True) / count
     return offsets / distance.clamp(min=SMALLEST_PART)
+
+
+def length(offsets: torch.Tensor) -> torch.Tensor:
+    """(..., D) -> (..., 1)
+
+    An anchor's own offset is always zero, where the root's gradient is NaN; the bound, far below any rounding, keeps
+    gradients that reach the landmarks finite.
+    """
+    return offsets.square().sum(dim=-1, keepdim=True).clamp(min=1e-30).sqrt()
 
 
 def hop_adjacency(num_points: int, edges: list[tuple[int, int]], hops: int) -> np.ndarray:
@@ -164,7 +173,7 @@ class ShapeEncoder(nn.Module):
         """Unit vectors along the bones, zero where an end is missing: (N, V, D), (N, V, 1) -> (N, bones * D)"""
         starts, ends = ([bone[side] for bone in self.bones] for side in (0, 1))
         along = (places[:, ends] - places[:, starts]) * (1 - missing[:, ends]) * (1 - missing[:, starts])
-        return (along / along.square().sum(-1, keepdim=True).sqrt().clamp(min=SMALLEST_PART)).flatten(1)
+        return (along / length(along).clamp(min=SMALLEST_PART)).flatten(1)
 
 
 def num_features(config) -> int:

@@ -268,10 +268,16 @@ def draw_animation(
     pictures = []
     for t in range(0, clip.num_frames, step):
         pictures.append(draw_frame(clip, t, size, box, text or " ", frames[t] if frames is not None else None))
-    palette = pictures[len(pictures) // 2].quantize(96)  # one palette for all frames: colours do not flicker
+    return save_animation(pictures, path, clip.fps / step)
+
+
+def save_animation(pictures: Sequence[Image.Image], path: str | Path, fps: float, colors: int = 96) -> Path:
+    """Write pictures of one size as an animated GIF in real time."""
+    # one palette for all frames, so that colours do not flicker: of a few, since no single one may have all colours
+    palette = draw_grid(pictures[:: max(1, len(pictures) // 6)], 3).quantize(colors)
     first, *rest = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     # GIF counts hundredths of a second; each frame ends where the clip's time says, so that errors do not add up
-    ends = np.round(np.arange(1, len(pictures) + 1) * step * 100 / clip.fps).astype(int)
+    ends = np.round(np.arange(1, len(pictures) + 1) * 100 / fps).astype(int)
     durations = (np.diff(ends, prepend=0) * 10).tolist()
     path = Path(path)
     first.save(path, save_all=True, append_images=rest, duration=durations, loop=0, disposal=1)

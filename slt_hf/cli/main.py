@@ -15,6 +15,7 @@ from slt_hf.cli.demo import demo
 from slt_hf.cli.draw import draw
 from slt_hf.cli.env import env
 from slt_hf.cli.evaluate import evaluate
+from slt_hf.cli.explain import explain
 from slt_hf.cli.export import export
 from slt_hf.cli.extract import extract
 from slt_hf.cli.info import info
@@ -38,7 +39,7 @@ app = typer.Typer(
 
 COMMANDS = (
     demo, translate, evaluate, check_model, info, inspect, view, draw, push, env, manifest, prepare, extract,
-    push_dataset, serve, client, export, convert_i3d,
+    push_dataset, serve, client, export, convert_i3d, explain,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
