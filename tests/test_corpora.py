@@ -428,4 +428,5 @@ def test_a_corpus_folder_becomes_shards_with_one_command(shared_data, tmp_path, 
     shards = ShardDataset(tmp_path / "shards", cache_dir=tmp_path / "cache")
     assert dict(zip(shards.column("id"), shards.column("text"), strict=True)) == {"v0-1": "hello", "v1-1": "bye"}
     assert "| missing |" in capsys.readouterr().out
-    assert "license: cc-by-nc-4.0" in (tmp_path / "shards" / "README.md").read_text()
+    card = (tmp_path / "shards" / "README.md").read_text()
+    assert "license: cc-by-nc-4.0" in card and CORPORA["isign"].licence in card and CORPORA["isign"].homepage in card

@@ -64,11 +64,26 @@ def test_pushed_dataset_opens_and_streams_without_slt_hf(prepared, hub_server):
         "data/validation-00000-of-00001.parquet",
     }  # fmt: skip
     assert not any(b".prepare" in content or str(prepared).encode() in content for content in files.values())
+    card = files["README.md"].decode()
+    assert "license: cc-by-4.0" in card and "| train | 5 | 4 |" in card and "| `pose` | binary |" in card
+    assert 'load_dataset("signs/words", split="train", streaming=True)' in card
+    example = card.split("```python\n")[1].split("```")[0]
+    assert "20 75 3" in hub_server.python(f"{example}\nprint(*points.shape)", without=["slt_hf"])
     told = json.loads(hub_server.python(READ, without=["slt_hf"]).strip().splitlines()[-1])
     assert told["rows"] == {"train": 4, "validation": 2} and told["same"]
     assert (told["text"], told["layout"], told["fps"]) == ("Satz 4", "holistic_75", 25.0)
     np.testing.assert_allclose(told["first"], (100, 200, 3), atol=0.5)
     assert all(kind.startswith(("Value(", "List(Value(")) for kind in told["types"])
+
+
+@pytest.mark.slow
+def test_pushing_again_leaves_no_old_shard(prepared, hub_server, tmp_path):
+    settings = PreparationSettings(workers=1, shard_clips=30, licence="cc-by-4.0")
+    for folder, how in ((tmp_path / "a", replace(settings, shard_clips=2)), (tmp_path / "b", settings)):
+        prepare(prepared.parent / "manifest.csv", folder, how)
+        hub_server.run([sys.executable, "-m", "slt_hf.cli.main", "push-dataset", str(folder), "signs/again"])
+    shards = {name for name in hub_server.files("signs/again", "dataset") if name.startswith("data/")}
+    assert shards == {"data/train-00000-of-00001.parquet", "data/validation-00000-of-00001.parquet"}
 
 
 def test_unfinished_folder_is_not_published(prepared, tmp_path):

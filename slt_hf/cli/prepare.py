@@ -63,12 +63,15 @@ def prepare(
         return print_report(load_plan(output))
     if manifest is None:
         raise PreparationError("expected a manifest to prepare, found none; name one, or pass --report")
+    terms = None
     if corpus is not None:
         from slt_hf.data.corpora import get_corpus
         from slt_hf.data.corpora.gathering import write_corpus_manifest
 
         source = get_corpus(corpus)
         licence, name = licence or source.hub_licence, name or source.title
+        terms = f"{source.title}: {source.licence} ({source.homepage})"
+        print(f"licence: {terms}")
         manifest = write_corpus_manifest(corpus, manifest, output, config, glossary, skip_invalid)
     given = {"model": model, "checksum": checksum, "python": extract_python and str(extract_python)}
     item = ItemSettings(
@@ -87,6 +90,7 @@ def prepare(
         timeout_seconds=timeout,
         memory_bytes=int(memory_gb * 2**30),
         licence=licence,
+        terms=terms,
         name=name,
     )
     plan = begin(manifest, output, settings, tuple(retry or ()))

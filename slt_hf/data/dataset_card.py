@@ -11,6 +11,8 @@ from slt_hf.data.preparation_plan import Plan
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
+PLACE = "path/to/this/folder"  # in the card's examples, until the dataset is somewhere
+
 _FIELDS = """\
 | column | type | what |
 | --- | --- | --- |
@@ -37,13 +39,13 @@ _USE = """\
 import numpy as np
 from datasets import load_dataset
 
-row = next(iter(load_dataset("{name}", split="{split}", streaming=True)))
+row = next(iter(load_dataset("{place}", split="{split}", streaming=True)))
 shape = row["num_frames"], row["num_landmarks"], row["num_coordinates"]
 points = np.frombuffer(row["pose"], "<f2").reshape(shape) * np.float32(row["scale"]) + np.float32(row["offset"])
 ```
 
-With `slt_hf`: `ShardDataset("{name}", "{split}")` reads a downloaded copy at tens of
-thousands of clips a second, and `decode_clip(row)` gives the clip.
+With `slt_hf`: `ShardDataset(folder, "{split}")` reads a downloaded copy in any order, knows all lengths without opening
+a clip, and `decode_clip(row)` gives the clip.
 """
 
 
@@ -60,6 +62,8 @@ def render_card(plan: Plan, census: Census) -> str:
     first = next(iter(census.splits))
     head = yaml.safe_dump(_metadata(plan, census, name), sort_keys=False, allow_unicode=True)
     licence = plan.settings.licence or "unknown; ask the owners of the recordings before you pass it on"
+    if plan.settings.terms:
+        licence += f"\n\n{plan.settings.terms}"
     sections = [
         f"---\n{head}---\n\n# {name}",
         "Sign language clips as landmarks, prepared with `slt-hf prepare`.",
@@ -67,7 +71,7 @@ def render_card(plan: Plan, census: Census) -> str:
         f"## Census\n\nEvery row of the manifest is counted.\n\n{census.report()}",
         "## Made with\n\n" + "\n".join(f"- {tool} {version}" for tool, version in census.tools.items()),
         f"## Fields\n\n{_FIELDS}",
-        f"## Use\n\n{_USE.format(name=name, split=first)}",
+        f"## Use\n\n{_USE.format(place=PLACE, split=first)}",
     ]
     return "\n\n".join(section.rstrip() for section in sections) + "\n"
 
@@ -85,6 +89,7 @@ def _metadata(plan: Plan, census: Census, name: str) -> dict[str, object]:
     ]
     return {
         "license": plan.settings.licence or "unknown",
+        **({"license_name": "see-below"} if plan.settings.licence == "other" else {}),
         **({"language": languages} if languages else {}),
         "pretty_name": name,
         "size_categories": [size],

@@ -39,7 +39,9 @@ class PreparationSettings:
     memory_bytes: int = 6 << 30
     """Most address space of a worker; 0 for no limit (needed with CUDA)"""
     licence: str | None = None
-    """Of the data, for the dataset card"""
+    """Of the data as the Hub spells it, for the dataset card"""
+    terms: str | None = None
+    """The licence in words and where it stands, for the card"""
     name: str | None = None
     """Of the dataset, for the card; None takes the folder's"""
 

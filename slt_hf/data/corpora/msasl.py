@@ -24,6 +24,7 @@ class MSASL(Corpus):
     title = "MS-ASL"
     homepage = "https://www.microsoft.com/en-us/research/project/ms-asl/"
     licence = "C-UDA: computational use of data"
+    hub_licence = "c-uda"
     ask = "the download page of Microsoft Research (search for MS-ASL): annotations only, the videos are on YouTube."
     folder = """
     data_dir/

@@ -28,6 +28,7 @@ class WLASL(Corpus):
     title = "WLASL"
     homepage = "https://github.com/dxli94/WLASL"
     licence = "C-UDA 1.0: computational use only, academic and non-commercial"
+    hub_licence = "c-uda"
     ask = "https://github.com/dxli94/WLASL (annotations, download scripts); the authors send missing videos on request."
     folder = """
     data_dir/
