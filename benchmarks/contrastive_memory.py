@@ -88,6 +88,12 @@ def measured_apart(clips: int, chunk_size: int, options: argparse.Namespace) -> 
     return json.loads(ran.stdout.splitlines()[-1])
 
 
+def sizes(case: str) -> tuple[int, int]:
+    """`4096x64` -> clips of a batch, clips of a chunk."""
+    clips, chunk = case.split("x")
+    return int(clips), int(chunk)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", default=[f"{b}x{c}" for b, c in CASES], help="clips x clips of a chunk")
@@ -99,11 +105,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.case:
-        print(json.dumps(measure(*map(int, options.case.split("x")), options.frames, options.hidden_size)))
+        print(json.dumps(measure(*sizes(options.case), options.frames, options.hidden_size)))
         return
     results = []
     for case in options.cases:
-        results.append(measured_apart(*map(int, case.split("x")), options))
+        results.append(measured_apart(*sizes(case), options))
         print(json.dumps(results[-1]), flush=True)
     if options.output:
         command = "python benchmarks/contrastive_memory.py " + " ".join(sys.argv[1:])

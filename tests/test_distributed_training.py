@@ -15,21 +15,23 @@ import yaml
 from test_training_scripts import COMMON, TINY_T5, corpus  # noqa: F401
 
 pytestmark = pytest.mark.slow
-SETTINGS = COMMON | {
+SETTINGS: dict[str, Any] = COMMON | {
     "text_config": TINY_T5, "max_steps": 3, "learning_rate": 0.05, "lr_scheduler_type": "constant",
     "train_sampling_strategy": "sequential", "logging_steps": 1, "eval_strategy": "no",
     "optim": "sgd",  # weights move by the gradient itself, where Adam would hide a factor
 }  # fmt: skip
 
 
-def launch(script: Path, folder: Path, processes: int, **options: Any) -> list[dict[str, Any]]:
+def launch(
+    script: Path, folder: Path, processes: int, environment: dict[str, str] | None = None, **options: Any
+) -> list[dict[str, Any]]:
     """Run a script under torchrun; returns the log of its steps."""
     folder.mkdir()
     (folder / "recipe.yaml").write_text(yaml.safe_dump({**options, "output_dir": str(folder)}))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    settings = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
     command = [*torchrun, str(script), str(folder / "recipe.yaml")]
-    subprocess.run(command, check=True, timeout=300, env=environment, cwd=script.parent.parent)
+    subprocess.run(command, check=True, timeout=300, env=settings, cwd=script.parent.parent)
     log = json.loads((folder / "trainer_state.json").read_text())["log_history"]
     return [entry for entry in log if "loss" in entry]
 
@@ -55,3 +57,44 @@ def test_contrast_over_two_ranks_is_contrast_over_the_whole_batch(
     for name, value in whole.items():
         np.testing.assert_allclose(shared[name], value, atol=1e-5, err_msg=name)
     assert runs[1][0]["loss"] > runs[1][-1]["loss"], "it learns"
+
+
+def accelerate_environment(config: Path) -> dict[str, str]:
+    """What `accelerate launch --config_file` tells its processes; in full precision, to compare with one process.
+
+    accelerate itself starts one process only on a machine without a GPU, so here torchrun starts them.
+    """
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+    from accelerate.utils.launch import prepare_multi_gpu_env
+
+    arguments = launch_command_parser().parse_args(["--config_file", str(config), "train.py"])
+    made = prepare_multi_gpu_env(_validate_launch_command(arguments)[0])
+    told = {name: value for name, value in made.items() if name.startswith(("ACCELERATE_", "FSDP_"))}
+    return {**told, "ACCELERATE_MIXED_PRECISION": "no"}
+
+
+def test_sharded_weights_learn_what_whole_ones_learn(
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """FSDP2 over gloo by scripts/accelerate/fsdp2.yaml: steps, generation at evaluation, whole weights at the end."""
+    from safetensors.numpy import load_file
+
+    script = repository / "scripts" / "train_translation.py"
+    sharded = accelerate_environment(repository / "scripts" / "accelerate" / "fsdp2.yaml")
+    assert sharded["ACCELERATE_USE_FSDP"] == "true" and sharded["FSDP_VERSION"] == "2"
+    data = {"dataset": [str(corpus / "manifest.csv")], "tokenizer": str(corpus / "tokenizer")}
+    evaluated = {"eval_strategy": "steps", "eval_steps": 3}
+    runs = {}
+    for processes, environment in ((1, {}), (2, sharded)):
+        batch = {"per_device_train_batch_size": 8 // processes}
+        folder = tmp_path / str(processes)
+        runs[processes] = launch(script, folder, processes, environment, **SETTINGS | data | batch | evaluated)
+        assert len((folder / "predictions" / "step-000003.csv").read_text().splitlines()) == 5
+    one, two = ([step["loss"] for step in runs[processes]] for processes in (1, 2))
+    np.testing.assert_allclose(two, one, atol=1e-5)
+    whole, shared = (load_file(tmp_path / str(processes) / "model.safetensors") for processes in (1, 2))
+    assert whole.keys() == shared.keys()
+    for name, value in whole.items():
+        np.testing.assert_allclose(shared[name], value, atol=1e-5, err_msg=name)

@@ -20,7 +20,7 @@ from slt_hf.model_card import write_card
 from slt_hf.training.arguments import ModelArguments, mapping
 
 LAYER = re.compile(r"^(.*?)\b(?:layers|layer|block|h)\.(\d+)\.")
-ENCODER_PARTS = ("encoder.", "projector.", "videomae.")
+ENCODER_PARTS = ("encoder.", "projector.", "videomae.", "i3d.")
 
 
 class EpochDataLoader(DataLoader):
@@ -112,6 +112,8 @@ class SignTrainerMixin(Trainer):
 
     def finish(self) -> None:
         """Save the result where recipes and users look for it, and publish it if the recipe says so."""
+        if self.is_fsdp_enabled:  # of shards the Trainer writes no file that `from_pretrained` could read
+            self.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
         self.save_model()
         self.save_state()
         self.create_model_card()
