@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,6 +23,8 @@ from slt_hf import SignClassifier, SignTranslator
 from slt_hf.checkpoint import load_processor
 from slt_hf.errors import CheckpointError, ExportError, HubError, RecipeError
 from slt_hf.export.folder import MANIFEST, WEIGHTS, ExportFolder, digest_of
+from slt_hf.export.graph_file import read_graph_facts
+from slt_hf.export.providers import provider_for
 from slt_hf.processing.pose_files import write_pose
 from slt_hf.synthesis.synthesizer import synthesize
 
@@ -78,10 +81,19 @@ def exported(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         output.parent.mkdir()
     except FileExistsError:
         return made_elsewhere(output)
-    done = cli("export", source, "--output", output)
+    with pytest.MonkeyPatch.context() as patched:
+        smaller_gate(patched)
+        done = cli("export", source, "--output", output)
     (output.parent / "told.txt").write_text(done.stderr)
     assert done.exit_code == 0, done.stderr
     return output
+
+
+def smaller_gate(patched: pytest.MonkeyPatch) -> None:
+    """Of the same kinds of inputs fewer, which takes a third of the time; all of them run in the slow tests."""
+    patched.setattr("slt_hf.export.gate_cases.LENGTHS", ((1,), (40, 3)))
+    patched.setattr("slt_hf.export.gate_cases.SENTENCES", ("Where is the school?",))
+    patched.setattr("slt_hf.export.gate.NEW_TOKENS", 12)
 
 
 def made_elsewhere(output: Path, seconds: float = 600) -> Path:
@@ -112,11 +124,7 @@ def test_an_export_says_the_same_where_torch_is_not_installed(source: Path, expo
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     translator = SignTranslator.from_pretrained(source, device="cpu")
-    expected = [
-        found
-        for options in CALLS
-        for found in translator([str(clip) for clip in clips], **options)
-    ]
+    expected = [found for options in CALLS for found in translator([str(clip) for clip in clips], **options)]
     lines = [line.split("|") for line in done.stdout.splitlines()]
     assert [text for text, _ in lines] == [found.text for found in expected]
     assert [float(score) for _, score in lines] == pytest.approx([found.confidence for found in expected], abs=1e-3)
@@ -189,6 +197,7 @@ def test_a_failing_gate_leaves_nothing_and_says_where(
     source: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     perturbed(monkeypatch, exported)
+    smaller_gate(monkeypatch)
     pushed: list[Any] = []
     monkeypatch.setattr("slt_hf.hub.push_folder", lambda *arguments: pushed.append(arguments))
     done = cli("export", source, "--output", tmp_path / "out", "--push", "me/tiny")
@@ -221,6 +230,31 @@ def test_pushed_and_loaded_back_without_torch(
     there = hub_server.python(WITHOUT_TORCH, "me/tiny-onnx", *map(str, clips))
     translator = SignTranslator.from_pretrained(exported)
     assert there.splitlines()[0].split("|")[0] == translator(clips[0]).text
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        ("triton", {"slt_encoder/config.pbtxt", "slt_encoder/1/model.onnx", "slt_decoder/1/model.onnx_data"}),
+        ("tensorrt", {"encoder.onnx", WEIGHTS, "tensorrt.json"}),
+        ("tensorrt-llm", {"encoder/rank0.safetensors", "pytorch/sign_text_decoder.py", "pytorch/model.safetensors"}),
+    ],
+)
+def test_what_servers_read_is_written_and_pushed(
+    source: Path, exported: Path, tmp_path: Path, hub_server: HubServer, monkeypatch: pytest.MonkeyPatch, target: str,
+    names: set[str],
+):  # fmt: skip
+    made_of = source if target == "tensorrt-llm" else exported  # graphs are not traced again
+    hub_server.stand_in(monkeypatch)
+    done = cli("export", made_of, "--to", target, "--output", tmp_path / "out", "--push", f"me/{target}")
+    assert done.exit_code == 0, done.stderr
+    there = set(hub_server.files(f"me/{target}"))
+    assert names | {"README.md", MANIFEST} <= there
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "license: apache-2.0" in card and "not" in card.split("## ")[-1 if target != "tensorrt-llm" else 0]
+    if target != "tensorrt":
+        with pytest.raises(ExportError, match=f"found an export for {target}; run it there"):
+            SignTranslator.from_pretrained(tmp_path / "out")
 
 
 def test_an_export_without_a_card_is_not_pushed(copy: Path):
@@ -284,6 +318,10 @@ def future_opset(model: Any) -> None:
     model.opset_import[0].version = 99
 
 
+def future_ir(model: Any) -> None:
+    model.ir_version = 99
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "graph cut": (cut, r"encoder\.onnx: expected a whole ONNX model"),
     "graph edited": (edit, r"decoder\.onnx: expected the graph that was exported, found an edited one"),
@@ -301,6 +339,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "tensor outside": (lambda folder: change_graph(folder, point_outside), "cannot point outside"),
     "custom operator": (lambda folder: change_graph(folder, custom_operator), "standard ONNX operators only.*evil"),
     "future opset": (lambda folder: change_graph(folder, future_opset), "found opset 99"),
+    "future IR": (lambda folder: change_graph(folder, future_ir), "IR 99"),
+    "no architecture": (lambda folder: change_manifest(folder, architecture=None), "expected an architecture"),
+    "graphs of another shape": (lambda folder: change_manifest(folder, graphs={"encoder": 1}), "graphs, weights and"),
+    "weights of another shape": (lambda folder: change_manifest(folder, weights=[1]), "graphs, weights and configs"),
+    "no configs": (lambda folder: change_manifest(folder, configs=None), "graphs, weights and configs"),
 }
 
 
@@ -320,6 +363,30 @@ def test_a_damaged_manifest_is_refused(copy: Path):
         SignTranslator.from_pretrained(copy)
 
 
+def test_graphs_of_any_bytes_are_read_or_refused(exported: Path):
+    random, content = np.random.default_rng(0), (exported / "decoder.onnx").read_bytes()
+    for _ in range(200):
+        changed = bytearray(content[: random.integers(1, len(content))])
+        for place in random.integers(0, len(changed), 8):
+            changed[place] = random.integers(0, 256)
+        with contextlib.suppress(ExportError):
+            read_graph_facts(bytes(changed), Path("x"))
+
+
+def test_graphs_in_graphs_without_end_are_refused():
+    def message(number: int, content: bytes) -> bytes:
+        length, size = b"", len(content)
+        while size >= 128:
+            length, size = length + bytes([size & 127 | 128]), size >> 7
+        return bytes([number << 3 | 2]) + length + bytes([size]) + content
+
+    graph = b""
+    for _ in range(3000):
+        graph = message(1, message(5, message(6, graph)))  # a node with an attribute with a graph
+    with pytest.raises(ExportError, match="expected a whole ONNX model"):
+        read_graph_facts(message(7, graph), Path("x"))
+
+
 def test_weights_that_the_graph_does_not_fit_are_refused(copy: Path):
     """A digest that fits is not enough: ONNX Runtime has the last word, in our words."""
     pytest.importorskip("onnx")
@@ -333,9 +400,31 @@ def test_weights_that_the_graph_does_not_fit_are_refused(copy: Path):
         SignTranslator.from_pretrained(copy)
 
 
-def test_a_provider_that_is_not_installed_is_named(exported: Path):
-    with pytest.raises(ExportError, match="device tensorrt needs TensorrtExecutionProvider.*only cpu"):
-        SignTranslator.from_pretrained(exported, device="tensorrt")
+@pytest.mark.parametrize(
+    ("device", "provider", "package"),
+    [
+        ("cuda", "CUDAExecutionProvider", "onnxruntime-gpu"),
+        ("cuda:1", "CUDAExecutionProvider", "onnxruntime-gpu"),
+        ("tensorrt", "TensorrtExecutionProvider", "onnxruntime-gpu and TensorRT"),
+        ("directml", "DmlExecutionProvider", r"onnxruntime-directml \(Windows\)"),
+        ("openvino", "OpenVINOExecutionProvider", "onnxruntime-openvino"),
+        ("coreml", "CoreMLExecutionProvider", "onnxruntime on macOS"),
+    ],
+)
+def test_providers_go_by_name(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, device: str, provider: str, package: str
+):
+    with pytest.raises(ExportError, match=f"{device} needs {provider}, .* only cpu; install {package} instead"):
+        SignTranslator.from_pretrained(exported, device=device)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [provider, "CPUExecutionProvider"])
+    name, asked = provider_for(device)
+    assert name == device.partition(":")[0] and [each for each, _ in asked] == [provider, "CPUExecutionProvider"]
+    assert asked[0][1] == ({"device_id": 1} if device == "cuda:1" else {})
+    with pytest.raises(ExportError, match="did not start|cannot run encoder"):  # named as there, and is not
+        SignTranslator.from_pretrained(exported, device=device)
+
+
+def test_an_unknown_device_is_refused(exported: Path):
     with pytest.raises(ExportError, match="expected a device among cpu, cuda"):
         SignTranslator.from_pretrained(exported, device="abacus")
 

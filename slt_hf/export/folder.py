@@ -45,10 +45,15 @@ class ExportFolder:
         """
         folder = Path(path)
         manifest = read_json(folder, MANIFEST)
-        if manifest.get("format") != FORMAT or not isinstance(manifest.get("graphs"), dict):
+        if manifest.get("format") != FORMAT:
             raise ExportError(
                 f"{folder / MANIFEST}: expected format {FORMAT} with its graphs, found {manifest.get('format')!r}; "
                 "upgrade slt_hf, or export the checkpoint again"
+            )
+        if not is_whole(manifest):
+            raise ExportError(
+                f"{folder / MANIFEST}: expected an architecture, and graphs, weights and configs by name, found "
+                "others; fetch the export again, or export the checkpoint again"
             )
         opened = cls(folder, manifest)
         opened.check_configs()
@@ -109,6 +114,20 @@ class ExportFolder:
             return path.read_bytes()
         except FileNotFoundError:
             raise ExportError(f"{path}: expected a graph, found no such file; fetch or export it again") from None
+
+
+def is_whole(manifest: dict[str, Any]) -> bool:
+    """Whether `export.json` has all that is read of it, each of its kind."""
+    parts = [manifest.get(name) for name in ("graphs", "weights", "configs")]
+    if not isinstance(manifest.get("architecture"), str) or not all(isinstance(part, dict) for part in parts):
+        return False
+    graphs, weights, configs = (list(part.values()) for part in parts if isinstance(part, dict))
+    named = [entry.get(key) for entry in graphs if isinstance(entry, dict) for key in ("file", "sha256")]
+    return (
+        len(named) == 2 * len(graphs)
+        and all(isinstance(value, str) for value in named + configs)
+        and all(isinstance(size, int) for size in weights)
+    )
 
 
 def digest_of(content: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,7 @@ def sample_clips(processor: Any) -> list[Any]:
     return [random.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
 
 
+@cache
 def sign(sentence: str) -> Any:
     from slt_hf.synthesis.synthesizer import synthesize
 

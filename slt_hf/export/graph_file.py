@@ -57,7 +57,7 @@ def read_graph_facts(content: bytes, path: Path) -> GraphFacts:
                 read_graph(value, facts)
             elif number == MODEL_FUNCTIONS:
                 read_nodes((part for kind, part in fields(value) if kind == 7), facts)
-    except (IndexError, ValueError, TypeError) as error:
+    except (IndexError, ValueError, TypeError, RecursionError) as error:  # the last: graphs in graphs in graphs
         raise damaged(path, str(error)) from error
     if not facts.has_graph or not facts.opsets:
         raise damaged(path, "no graph in it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -43,6 +44,8 @@ def export_to_triton(model: str | Path | None, output: Path, settings: ExportSet
         def fill(folder: Path) -> None:
             write_repository(export, folder)
             add_to_card(export.path, folder, "Triton", NOTICE)
+            card = folder / "README.md"
+            card.write_text(re.sub(r"## Use\n.*?(?=## )", "", card.read_text(), flags=re.DOTALL))  # of ONNX Runtime
 
         return appearing_whole(output, fill)
 

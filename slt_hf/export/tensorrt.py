@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from slt_hf.checkpoint import read_json
 from slt_hf.errors import ExportError
 from slt_hf.export.folder import ExportFolder
 from slt_hf.export.graph_file import read_graph_facts
@@ -72,14 +73,20 @@ def profile(axis: str, path: Path) -> tuple[int, int, int]:
 
 
 def provider_options(folder: Path, graph: str) -> dict[str, str]:
-    """Options of ONNX Runtime's TensorRT provider for a graph; none where the export has no `tensorrt.json`."""
+    """Options of ONNX Runtime's TensorRT provider for a graph; none where the export has no `tensorrt.json`.
+
+    Raises:
+        ExportError: if that is damaged.
+    """
     path = folder / FILE
     if not path.is_file():
         return {}
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    shapes = settings["graphs"][graph]
     options = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder / CACHE)}
-    for kind in ("min", "opt", "max"):
-        listed = [f"{name}:{'x'.join(map(str, each[kind]))}" for name, each in shapes.items()]
-        options[f"trt_profile_{kind}_shapes"] = ",".join(listed)
+    try:
+        shapes = read_json(folder, FILE)["graphs"][graph]
+        for kind in ("min", "opt", "max"):
+            listed = [f"{name}:{'x'.join(map(str, each[kind]))}" for name, each in shapes.items()]
+            options[f"trt_profile_{kind}_shapes"] = ",".join(listed)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ExportError(f"{path}: expected shapes for {graph}, found none; export to tensorrt again") from error
     return options

@@ -23,7 +23,8 @@ TYPES = {1: "TYPE_FP32", 6: "TYPE_INT32", 7: "TYPE_INT64", 9: "TYPE_BOOL"}  # on
 SHARED_BATCH = ("encoder", "text", "bridge", "window")
 NOTICE = (
     "Configurations were checked against Triton's own definition (tritonclient). This repository was not run: "
-    "scripts/check_triton.py loads it in a real server and holds its sentences against the export's."
+    "scripts/check_triton.py loads it in a real server and holds its sentences against the export's. Clients: "
+    "`slt_hf.export.triton_engine.TritonGenerator`, with this folder's processor."
 )
 
 
