@@ -255,6 +255,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.repository(kind, id)
         self._answer_json({})
 
+    @route("POST", "/api/REPO/variables")
+    def set_variable(self, kind: str, id: str) -> None:
+        asked = self._json
+        self.hub.repository(kind, id).variables[asked["key"]] = asked["value"]
+        self._answer_json({asked["key"]: {"value": asked["value"]}})
+
     @route("GET", "/api/REPO(/revision/(?P<revision>[^/]+))?")
     def info(self, kind: str, id: str, revision: str = "main") -> None:
         commit = self.hub.repository(kind, id).find(revision)

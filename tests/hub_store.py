@@ -77,6 +77,7 @@ class Repository:
     id: str
     branches: dict[str, Commit] = field(default_factory=dict)
     tags: dict[str, Commit] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)  # of a Space
     counter: itertools.count = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:

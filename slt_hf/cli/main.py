@@ -24,6 +24,7 @@ from slt_hf.cli.manifest import manifest
 from slt_hf.cli.prepare import prepare
 from slt_hf.cli.push import push
 from slt_hf.cli.push_dataset import push_dataset
+from slt_hf.cli.push_space import push_space
 from slt_hf.cli.serve import serve
 from slt_hf.cli.translate import translate
 from slt_hf.cli.view import view
@@ -39,7 +40,7 @@ app = typer.Typer(
 
 COMMANDS = (
     demo, translate, evaluate, check_model, info, inspect, view, draw, push, env, manifest, prepare, extract,
-    push_dataset, serve, client, export, convert_i3d, explain,
+    push_dataset, push_space, serve, client, export, convert_i3d, explain,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)

@@ -1,0 +1,156 @@
+"""A Space that translates signing: upload, webcam or synthetic signer in; skeleton, text, timeline and grounding out.
+
+python app.py                       # MODELS=bundled,org/name: what can be chosen
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image, ImageDraw
+
+from slt_hf import SignTranslator
+from slt_hf.demonstration import sign_unseen
+from slt_hf.errors import ClipError, PreparationError, SignDataError
+from slt_hf.grounding_heat import GroundingHeat, grounding_heat
+from slt_hf.guarded_video import extract_untrusted
+from slt_hf.poses.mediapipe_extractor import find_extraction_python
+from slt_hf.processing.pose_clip import PoseClip
+from slt_hf.processing.pose_files import read_pose, write_pose
+from slt_hf.streaming import StreamingTranslator
+from slt_hf.visualization import draw_animation, draw_sheet
+
+MODELS = [name.strip() for name in os.environ.get("MODELS", "bundled").split(",")]
+SENTENCES = ("Does your sister like coffee?", "My name is Nora.", "Where do you live?")
+LONGEST_SECONDS = 60
+EXTRACTION = ("mediapipe==0.10.21", "pose-format==0.15.0", "av==18.1.0", "numpy==1.26.4", "protobuf==4.25.9")
+SHEET = {"num_frames": 8, "columns": 8, "size": 120}
+HEAT_ROWS = 26  # pixels
+
+
+@lru_cache(len(MODELS))
+def translator(name: str) -> SignTranslator:
+    return SignTranslator.from_pretrained(None if name == "bundled" else name)
+
+
+def translate(clip_file: str | None, model: str) -> tuple[str, float, list[list[Any]], str, Image.Image]:
+    """Translate a clip.
+
+    Args:
+        clip_file: a pose file or a video.
+        model: one of the offered ones.
+
+    Returns:
+        Text, confidence, timeline (start s, end s, text, confidence), animated skeleton, grounding over the clip.
+    """
+    try:
+        if model not in MODELS:
+            raise ClipError(f"expected a model among {', '.join(MODELS)}, found {model}; choose one of these")
+        clip, reader = read(clip_file), translator(model)
+        found = reader(clip)
+        heat = grounding_heat(reader, clip)
+    except SignDataError as error:
+        raise gr.Error(" ".join(str(error).split())) from error
+    return found.text, found.confidence, timeline(reader, clip), animate(clip, found.text), draw_heat(clip, heat)
+
+
+def read(clip_file: str | None) -> PoseClip:
+    """Poses of an upload; a video is opened by a guarded process.
+
+    Raises:
+        SignDataError: if it cannot be read, or is too long.
+    """
+    if clip_file is None:
+        raise ClipError("expected a clip, found none; upload one, record one, or take an example")
+    path = Path(clip_file)
+    clip = read_pose(path) if path.suffix == ".pose" else extract_untrusted(path, path.name)
+    if clip.duration_ms > 1000 * LONGEST_SECONDS:
+        raise ClipError(f"expected at most {LONGEST_SECONDS} s, found {clip.duration_ms / 1000:.0f} s; cut the clip")
+    return clip
+
+
+def timeline(reader: SignTranslator, clip: PoseClip) -> list[list[Any]]:
+    """Utterances: where hands go up and down again."""
+    events = StreamingTranslator(reader, clip.layout).translate(clip)
+    return [
+        [round(event.start_ms / 1000, 2), round(event.end_ms / 1000, 2), event.committed, round(event.confidence, 3)]
+        for event in events
+        if event.committed
+    ]
+
+
+def animate(clip: PoseClip, text: str) -> str:
+    with tempfile.NamedTemporaryFile(suffix=".gif", delete=False) as file:  # gradio copies it to its own cache
+        return str(draw_animation(clip, file.name, text=text))
+
+
+def draw_heat(clip: PoseClip, heat: GroundingHeat) -> Image.Image:
+    """Frames in a row; below them, how much of the text's probability is lost without each moment of the clip."""
+    sheet = draw_sheet(clip, None, **SHEET)
+    picture = Image.new("RGB", (sheet.width, sheet.height + HEAT_ROWS), "white")
+    picture.paste(sheet)
+    ink = ImageDraw.Draw(picture)
+    for start, end, lost in zip(heat.starts_ms[:-1], heat.starts_ms[1:], heat.lost, strict=True):
+        left, right = (sheet.width * at / heat.starts_ms[-1] for at in (start, end))
+        pale = 235 - int(215 * lost / max(heat.lost.max(), 0.05))
+        ink.rectangle([left, sheet.height + 4, right - 1, sheet.height + HEAT_ROWS - 4], fill=(235, pale, pale))
+    return picture
+
+
+def examples() -> list[list[str]]:
+    """Clips that nobody was filmed for."""
+    folder = Path(tempfile.mkdtemp(prefix="sign_examples_"))
+    for number, sentence in enumerate(SENTENCES):
+        write_pose(sign_unseen(sentence, seed=number)[1], folder / f"{number + 1}.pose")
+    return [[str(path), MODELS[0]] for path in sorted(folder.iterdir())]
+
+
+def make_extraction_environment() -> None:
+    """MediaPipe's own environment, beside this file, unless there is one: it needs an older numpy than the rest."""
+    try:
+        find_extraction_python()
+    except PreparationError:
+        folder = Path.home() / ".venv-extract"
+        venv.create(folder, with_pip=True)
+        subprocess.run([folder / "bin/python", "-m", "pip", "install", "--quiet", *EXTRACTION], check=True)
+        os.environ["SLT_HF_EXTRACT_PYTHON"] = str(folder / "bin/python")
+
+
+def build() -> gr.Blocks:
+    with gr.Blocks(title="Sign translation", delete_cache=(3600, 3600)) as page:
+        gr.Markdown("# Sign translation\nA pose file or a video of signing in, text out. Clips are not kept.")
+        with gr.Row():
+            with gr.Column():
+                clip = gr.File(label="Pose file or video", file_types=[".pose", "video"], type="filepath")
+                webcam = gr.Video(label="Or record one", sources=["webcam"], include_audio=False)
+                model = gr.Dropdown(MODELS, value=MODELS[0], label="Model")
+                button = gr.Button("Translate", variant="primary")
+            with gr.Column():
+                text = gr.Textbox(label="Translation", lines=2)
+                confidence = gr.Number(label="Confidence", precision=3)
+                times = gr.Dataframe(
+                    headers=["from (s)", "to (s)", "text", "confidence"], label="Timeline", interactive=False
+                )
+        skeleton = gr.Image(label="Skeleton", type="filepath", format="gif", interactive=False)
+        heat = gr.Image(label="What the text depends on: the redder, the more of it is lost without", type="pil")
+        outputs = [text, confidence, times, skeleton, heat]
+        gr.Examples(examples(), [clip, model], label="Signed by the synthetic signer")
+        button.click(translate, [clip, model], outputs, api_name="translate")
+        webcam.stop_recording(translate, [webcam, model], outputs, api_name=False)
+    return page
+
+
+if __name__ == "__main__":
+    if "SPACE_ID" in os.environ:
+        make_extraction_environment()
+    build().queue(max_size=16, default_concurrency_limit=1).launch(
+        max_file_size="32mb", server_port=int(sys.argv[1]) if len(sys.argv) > 1 else None
+    )
