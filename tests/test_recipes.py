@@ -83,12 +83,15 @@ def videos(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import VideoMAEConfig, VideoMAEModel
 
     from slt_hf.data.manifest import read_manifest, write_manifest
+    from slt_hf.modeling import I3DConfig, I3DForVideoClassification
 
     folder, samples = tmp_path_factory.mktemp("videos"), read_manifest(clips / "manifest.jsonl")
     for sample in samples:
         sample.pose, sample.video = None, make_video(folder / f"{sample.id}.mp4", frames=20).name
     write_manifest(samples, folder / "manifest.jsonl")
     VideoMAEModel(VideoMAEConfig(**VIDEOMAE, use_mean_pooling=False)).save_pretrained(folder / "videomae-base")
+    i3d = I3DConfig(width_multiplier=0.06, num_frames=16, image_size=32, num_labels=4)
+    I3DForVideoClassification(i3d).save_pretrained(folder / "i3d")
     return folder
 
 
@@ -118,9 +121,10 @@ def test_recipe_trains(
     recipe = yaml.safe_load(path.read_text())
     named = str(recipe.pop("encoder", ""))
     recipe |= OVERRIDES | {"dataset": [str(clips / "manifest.jsonl")], "output_dir": str(tmp_path / "run")}
-    if "videomae" in named:
+    if "videomae" in named or "i3d" in named:
         videos = request.getfixturevalue("videos")
-        recipe |= {"dataset": [str(videos / "manifest.jsonl")], "encoder": str(videos / "videomae-base")}
+        encoder = videos / ("i3d" if "i3d" in named else "videomae-base")
+        recipe |= {"dataset": [str(videos / "manifest.jsonl")], "encoder": str(encoder)}
         recipe |= {"encoder_config": None, "dataloader_num_workers": 0}
     for name in ("processor", "quantization", "language_codes"):  # earlier stages, GPUs, real vocabularies
         recipe.pop(name, None)

@@ -52,11 +52,13 @@ class ModelArguments:
     model_name_or_path: str | None = None
     """A checkpoint of ours to go on from (Hub id or folder); without it a model is built from the fields below"""
     encoder: str | None = None
-    """Encoder to start from: a checkpoint of ours of any stage, or a VideoMAE such as MCG-NJU/videomae-base, with which
-    the model sees frames of videos; without it one is made from `encoder_config`"""
+    """Encoder to start from: a checkpoint of ours of any stage, or a VideoMAE such as MCG-NJU/videomae-base (for
+    isolated signs also an I3D, which `slt-hf convert-i3d` makes), with which the model sees frames of videos; without
+    it one is made from `encoder_config`"""
     encoder_config: str | dict | None = None
     """Fields of PoseEncoderConfig that differ from the default, as a mapping (JSON on the command line); with
-    `model_type: videomae` those of VideoMAEConfig. With a VideoMAE as `encoder`: fields of VideoEncoderConfig"""
+    `model_type: videomae` those of VideoMAEConfig, with slt_i3d, or an I3D as `encoder`, those of I3DConfig. With a
+    VideoMAE as `encoder`: fields of VideoEncoderConfig"""
     text_model: str | None = None
     """Sequence-to-sequence model that writes the text, e.g. google/umt5-small; its pretrained head is kept"""
     text_config: str | dict | None = None

@@ -13,14 +13,22 @@ from transformers import (
     VideoMAEModel,
 )
 
+from slt_hf.convert_i3d import i3d_extractor
 from slt_hf.errors import CheckpointError, RecipeError
-from slt_hf.modeling import SignToTextForConditionalGeneration, VideoEncoderConfig, VideoEncoderModel
+from slt_hf.modeling import (
+    I3DConfig,
+    I3DForVideoClassification,
+    SignToTextForConditionalGeneration,
+    VideoEncoderConfig,
+    VideoEncoderModel,
+)
 from slt_hf.processing import VideoFeatureExtractor
 from slt_hf.training.arguments import DataArguments, ModelArguments, mapping
 from slt_hf.training.loading import load_checkpoint
 
 JOINED = ("slt_sign_to_text", "slt_sign_text_dual_encoder")  # configs that hold an encoder's
-FRAME_ENCODERS = ("videomae", "slt_video_encoder")  # types that see frames
+FRAME_ENCODERS = ("videomae", "slt_video_encoder", "slt_i3d")  # types that see frames
+CLASSIFIERS = {"videomae": VideoMAEForVideoClassification, I3DConfig.model_type: I3DForVideoClassification}
 VIDEOMAE_HEAD = ("classifier.", "fc_norm.")  # what a VideoMAE trained for something else lacks
 
 
@@ -47,6 +55,8 @@ def build_video_encoder(model: ModelArguments) -> VideoEncoderModel:
     `encoder_config` holds fields of `VideoEncoderConfig` beside a trained VideoMAE, else the fresh encoder's config:
     of `model_type` slt_video_encoder, or of videomae.
     """
+    if encoder_type(model) == I3DConfig.model_type:
+        raise RecipeError("encoder: expected a VideoMAE for translation, found an I3D; train it for isolated signs")
     fields = dict(mapping(model.encoder_config))
     if model.encoder is None:
         torch.manual_seed(model.model_seed)
@@ -94,16 +104,54 @@ def build_video_classifier(
     model: ModelArguments, data: DataArguments, classes: list[str]
 ) -> tuple[PreTrainedModel, VideoFeatureExtractor]:
     """A model that names an isolated sign from frames, with its feature extractor."""
-    if model.model_name_or_path is not None:
-        extractor = VideoFeatureExtractor.from_pretrained(model.model_name_or_path)
-        return load_checkpoint(VideoMAEForVideoClassification, model.model_name_or_path), extractor
-    if encoder_type(model) != "videomae":
+    kind = encoder_type(model)
+    if kind not in CLASSIFIERS:
         raise RecipeError(
-            f"encoder: expected a VideoMAE for isolated signs, found {encoder_type(model)}; name one such as "
+            f"encoder: expected a VideoMAE or I3D for isolated signs, found {kind}; name one such as "
             "MCG-NJU/videomae-base"
         )
+    if model.model_name_or_path is not None:
+        extractor = VideoFeatureExtractor.from_pretrained(model.model_name_or_path)
+        return load_checkpoint(CLASSIFIERS[kind], model.model_name_or_path), extractor
+    if kind == I3DConfig.model_type:
+        i3d = i3d_classifier(model, classes)
+        return i3d, build_i3d_extractor(i3d.config, data)
     classifier = videomae_classifier(model, classes)
     return classifier, build_video_extractor(classifier, data, classifier.config.num_frames)
+
+
+def i3d_classifier(model: ModelArguments, classes: list[str]) -> I3DForVideoClassification:
+    """An I3D with a fresh head for these classes: transfer from Kinetics, or from another list of signs."""
+    fields = {**mapping(model.encoder_config), **labels_of(classes)}
+    fields.pop("model_type", None)
+    torch.manual_seed(model.model_seed)
+    if model.encoder is None:
+        return I3DForVideoClassification(I3DConfig(**fields))
+    config = I3DConfig.from_pretrained(model.encoder, **fields)
+    options = {"config": config, "ignore_mismatched_sizes": True}  # a head of other classes
+    return load_checkpoint(I3DForVideoClassification, model.encoder, ("classifier.",), **options)
+
+
+def build_i3d_extractor(config: I3DConfig, data: DataArguments) -> VideoFeatureExtractor:
+    """What reads frames for an I3D, which takes any number and size of them.
+
+    Raises:
+        RecipeError: if it would read flow for a network that sees pictures, or the other way round.
+    """
+    if data.processor is not None:
+        extractor = VideoFeatureExtractor.from_pretrained(data.processor)
+    else:
+        extractor = i3d_extractor(config, **mapping(data.processor_settings))
+    if extractor.flow != (config.num_channels == 2):
+        raise RecipeError(
+            f"flow: expected {config.num_channels == 2} for an I3D of {config.num_channels} channels, found "
+            f"{extractor.flow}; leave it out"
+        )
+    return extractor
+
+
+def labels_of(classes: list[str]) -> dict[str, Any]:
+    return {"id2label": dict(enumerate(classes)), "label2id": {name: number for number, name in enumerate(classes)}}
 
 
 def videomae_classifier(model: ModelArguments, classes: list[str]) -> Any:
@@ -111,8 +159,7 @@ def videomae_classifier(model: ModelArguments, classes: list[str]) -> Any:
     mean over all patches, normalised anew; a pretrained checkpoint's config would make it see the first patch alone.
     """
     labels: dict[str, Any] = {
-        "id2label": dict(enumerate(classes)),
-        "label2id": {name: number for number, name in enumerate(classes)},
+        **labels_of(classes),
         "problem_type": "single_label_classification",
         "use_mean_pooling": True,
     }
