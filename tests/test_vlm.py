@@ -241,6 +241,22 @@ def test_adapters_of_another_model_are_refused(trained, tmp_path):
         load_vlm(folder, "cpu")
 
 
+def test_adapters_and_their_model_travel_over_the_hub(trained, base, hub_server, monkeypatch, tmp_path):
+    from slt_hf.hub import push_folder
+
+    hub_server.stand_in(monkeypatch)
+    whole, adapters = (Path(shutil.copytree(f, tmp_path / f.name)) for f in (base, trained))
+    load_settings(base).save(whole)
+    (whole / "card.yaml").write_text("{data: noise, limits: knows nothing, license: mit}\n")
+    push_folder(whole, "org/internvl")
+    told = json.loads((adapters / "adapter_config.json").read_text()) | {"base_model_name_or_path": "org/internvl"}
+    (adapters / "adapter_config.json").write_text(json.dumps(told))
+    (adapters / "README.md").unlink()
+    push_folder(adapters, "org/signs")
+    answers = [SignTranslator.from_pretrained(n, device="cpu")(CLIP, max_new_tokens=4) for n in ("org/signs", trained)]
+    assert answers[0].text == answers[1].text and answers[0].confidence == answers[1].confidence
+
+
 def test_way_is_chosen_from_the_files(base, trained, tiny_checkpoint, tmp_path):
     assert is_vlm(base) and is_vlm(trained) and not is_vlm(tiny_checkpoint) and not is_vlm(tmp_path)
 
