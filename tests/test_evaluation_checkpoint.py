@@ -15,6 +15,7 @@ import pytest
 from tiny_checkpoints import WORDS, save_classification, save_recognition
 
 from slt_hf import SignClassifier, SignTranslator
+from slt_hf.confidence import Calibration
 from slt_hf.data.tables import write_table
 from slt_hf.errors import EvaluationError, RecipeError
 from slt_hf.evaluation.checkpoint import load_checkpoint, predict
@@ -117,6 +118,44 @@ def test_robustness_gives_every_condition_a_column(tiny_checkpoint: Path, manife
     )
     assert conditions["undisturbed"]["scores"]["chrf"] == report["scores"]["chrf"]["score"]
     assert "Robustness" in (tmp_path / "r.html").read_text()
+
+
+def test_confidence_passes_through_the_checkpoints_curve(tiny_checkpoint: Path, manifest: Path):
+    rows = open_rows(str(manifest), limit=2)
+    (_, plain), *_ = predict(load_checkpoint(str(tiny_checkpoint), device="cpu"), rows, [0])
+    Calibration((0.0, 1.0), (0.0, 0.5)).save(tiny_checkpoint)
+    (_, halved), *_ = predict(load_checkpoint(str(tiny_checkpoint), device="cpu"), rows, [0])
+    assert halved.confidence == pytest.approx(plain.confidence / 2)  # type: ignore[operator]
+    assert (
+        halved.confidence == SignTranslator.from_pretrained(tiny_checkpoint, device="cpu")(rows[0]["pose"]).confidence
+    )
+
+
+def test_calibrating_writes_a_curve_that_says_how_often_answers_are_right(
+    tiny_checkpoint: Path, manifest: Path, tmp_path: Path
+):
+    translator = SignTranslator.from_pretrained(tiny_checkpoint, device="cpu")
+    clips = [str(manifest.parent / f"{number % CLIPS}.pose") for number in range(20)]
+    said = [found.text for found in translator(clips)]
+    rows = [
+        {"id": f"{n}", "pose": clip, "text": text if n % CLIPS else "word9", "split": "dev"}  # four of five are right
+        for n, (clip, text) in enumerate(zip(clips, said, strict=True))
+    ]
+    write_table(rows, tmp_path / "dev.csv")
+    run_evaluation(arguments(tiny_checkpoint, tmp_path / "dev.csv", split="dev", calibrate=True))
+    curve = Calibration.load(tiny_checkpoint)
+    assert curve.confidences == (0.8,) and curve.data == "dev, dev, 20 clips"
+    report = run_evaluation(arguments(tiny_checkpoint, tmp_path / "dev.csv", split="dev"))
+    assert report is not None and report["confidence"]["reliability"]["expected_error"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_test_split_and_classifiers_are_not_calibrated_on(tiny_checkpoint: Path, manifest: Path, tmp_path: Path):
+    with pytest.raises(EvaluationError, match="name --split dev"):
+        run_evaluation(arguments(tiny_checkpoint, manifest, calibrate=True))
+    with pytest.raises(EvaluationError, match="found a classifier"):
+        run_evaluation(arguments(save_classification(tmp_path), manifest, split="train", calibrate=True))
+    with pytest.raises(EvaluationError, match="at least 20"):
+        run_evaluation(arguments(tiny_checkpoint, manifest, split="train", calibrate=True))
 
 
 def test_a_disturbed_run_is_the_users_call_on_the_disturbed_clip(tiny_checkpoint: Path, manifest: Path):

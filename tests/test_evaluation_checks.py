@@ -12,6 +12,7 @@ from slt_hf.evaluation.integrity import check_integrity, load_tokenizer, wrap
 from slt_hf.evaluation.overlap import training_overlap
 from slt_hf.evaluation.predictions import Predictions
 from slt_hf.evaluation.reduced import function_words, without, words
+from slt_hf.evaluation.tables import confidence_rows, group_table
 from slt_hf.evaluation.text_metrics import score_text
 from slt_hf.evaluation.text_report import TextOptions, text_report
 
@@ -144,6 +145,23 @@ def test_other_scripts_get_no_rouge_and_a_note():
 )
 def test_texts_that_make_scores_incomparable_are_noted(said: list[str], asked: list[str], word: str):
     assert any(word in note for note in text_report(make(said, asked), TextOptions(samples=10))["notes"])
+
+
+def test_a_language_that_rouge_cannot_read_gets_none_while_others_keep_theirs():
+    said, asked = ["it rains", "go home", "今天下雨"], ["it rains", "go home now", "今天天气好"]
+    predictions = make(said, asked, columns={"language": ["eng", "eng", "zho"]}, confidences=[0.9, 0.4, 0.2])
+    report = text_report(predictions, TextOptions(samples=10, group_by=("language",)))
+    columns, rows = group_table("language", report["groups"]["language"])
+    rouge = columns.index("ROUGE-L")
+    assert [row[rouge] for row in rows] == ["0.9000", "–"]
+
+
+def test_the_table_of_confidence_says_what_a_threshold_would_do():
+    said = ["it rains", "go home", "sun", "wind"]
+    predictions = make(said, ["it rains", "go home", "rain", "snow"], confidences=[0.9, 0.8, 0.3, 0.2])
+    confidence = text_report(predictions, TextOptions(samples=10))["confidence"]
+    _, rows = confidence_rows(confidence)
+    assert rows[0][:2] == ["100%", "0.200"] and ["50%", "0.800", "0.000"] in rows
 
 
 def test_scores_per_value_of_a_column():

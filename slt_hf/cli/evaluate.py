@@ -32,6 +32,9 @@ def evaluate(
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Also score disturbed clips, eight conditions.")
     ] = False,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Fit confidence on this split (dev); writes into the checkpoint.")
+    ] = False,
     baseline: Annotated[str | None, typer.Option(help="Outputs of another system, for a paired test.")] = None,
     train_text: Annotated[str | None, typer.Option(help="Training sentences: overlap, function words.")] = None,
     function_words: Annotated[str | None, typer.Option(help="File of words to leave out of reduced BLEU.")] = None,

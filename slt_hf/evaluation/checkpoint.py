@@ -72,7 +72,7 @@ class Checkpoint:
             found = self.model(list(clips), top_k=TOP_K, batch_size=len(clips), **self.options)
             return [Output(answer.label, [label for label, _ in answer.labels], answer.confidence) for answer in found]
         recorder = EndRecorder(self.model.engine, self.end_of_text)
-        found = type(self.model)(self.model.processor, recorder)(
+        found = type(self.model)(self.model.processor, recorder, self.model.calibration)(
             list(clips), batch_size=len(clips), **self.options, **languages
         )
         return [

@@ -28,6 +28,12 @@ figure svg { width: 100%; height: auto; }
 """
 
 
+CONFIDENCE_NOTE = (
+    '<p class="small">Error: share of wrong answers for signs, 1 - chrF / 100 of the sentence for text. A threshold is '
+    "chosen on dev, and holds for clips like those.</p>"
+)
+
+
 def write_html(report: dict[str, Any], path: str | Path) -> None:
     Path(path).write_text(html_page(report), encoding="utf-8")
 
@@ -47,6 +53,8 @@ def html_page(report: dict[str, Any]) -> str:
             for column, v in report.get("groups", {}).items()
         ),
     ]
+    if report["confidence"]:
+        sections.append(section("Confidence", table(*tables.confidence_rows(report["confidence"])) + CONFIDENCE_NOTE))
     if "robustness" in report:
         sections.append(section("Robustness", table(*tables.robustness_rows(report))))
     if report.get("integrity"):
@@ -69,7 +77,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[
     """`text`: places of columns that hold sentences, aligned left."""
 
     def cells(tag: str, row: Sequence[str]) -> str:
-        marks = [' class="text"' if place in text else "" for place in range(len(row))]
+        # `auto`: Arabic or Urdu runs from the right
+        marks = [' class="text" dir="auto"' if place in text else "" for place in range(len(row))]
         return "".join(f"<{tag}{mark}>{escape(cell)}</{tag}>" for cell, mark in zip(row, marks, strict=True))
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
@@ -91,7 +100,8 @@ def _signatures(report: dict[str, Any]) -> str:
         for name, entry in report["scores"].items()
         if not name.startswith(("bleu_1", "bleu_2", "bleu_3"))
     }
-    return f'<p class="small">{"<br>".join(escape(line) for line in sorted(lines))}</p>'
+    rates = "WER and CER are error rates: lower is better.<br>" if "wer" in report["scores"] else ""
+    return f'<p class="small">{rates}{"<br>".join(escape(line) for line in sorted(lines))}</p>'
 
 
 def _figures(report: dict[str, Any]) -> str:
@@ -103,7 +113,11 @@ def _figures(report: dict[str, Any]) -> str:
 def _most_frequent(report: dict[str, Any]) -> str:
     if report["task"] != "text":
         return ""
-    listed = ", ".join(f"“{escape(text)}” {times}×" for text, times in report["census"]["most_frequent"] if times > 1)
+    listed = ", ".join(
+        f"“{escape(text)}” {times}×" if text else f"(empty) {times}×"
+        for text, times in report["census"]["most_frequent"]
+        if times > 1
+    )
     removed = escape(" ".join(report["reduced"]["removed_words"]))
     most = f"Most frequent outputs: {listed}.<br>" if listed else ""
     return f'<p class="small">{most}Function words left out of reduced BLEU: {removed}</p>'
@@ -131,11 +145,12 @@ def _examples(report: dict[str, Any]) -> list[str]:
 
 def _confusions(report: dict[str, Any]) -> list[str]:
     confused = [[str(reference), str(predicted), str(times)] for reference, predicted, times in report["confusions"]]
-    worst = sorted(report["per_class"].items(), key=lambda item: (item[1]["top_1"], item[0]))[:20]
+    wrong = [item for item in report["per_class"].items() if item[1]["top_1"] < 1]
+    worst = sorted(wrong, key=lambda item: (item[1]["top_1"], item[0]))[:20]
     classes = [[label, str(entry["items"]), f"{entry['top_1']:.2f}"] for label, entry in worst]
     return [
         section("Commonest mistakes", table(["Sign", "Taken for", "Times"], confused, text=(1,)) if confused else ""),
-        section("Signs recognised worst", table(["Sign", "Clips", "Top-1"], classes)),
+        section("Signs recognised worst", table(["Sign", "Clips", "Top-1"], classes) if classes else ""),
     ]
 
 

@@ -108,7 +108,9 @@ def draw_risk(axes: Axes, confidence: dict[str, Any]) -> None:
 def draw_reliability(axes: Axes, confidence: dict[str, Any]) -> None:
     bins = confidence["reliability"]
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
-    axes.plot(bins["confidence"], bins["accuracy"], marker="o", color=BLUE, label=f"ECE {bins['expected_error']:.3f}")
+    axes.plot(bins["confidence"], bins["accuracy"], color=BLUE, label=f"ECE {bins['expected_error']:.3f}")
+    areas = [15 + 150 * count / sum(bins["count"]) for count in bins["count"]]  # a large dot stands for many items
+    axes.scatter(bins["confidence"], bins["accuracy"], s=areas, color=BLUE, clip_on=False)
     axes.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(frameon=False)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from slt_hf.errors import EvaluationError
 from slt_hf.evaluation.bootstrap import SAMPLES, SEED
+from slt_hf.evaluation.calibrating import calibrate, uncalibrated
 from slt_hf.evaluation.checkpoint import CLIP_COLUMNS, Checkpoint, Output, as_predictions, load_checkpoint, predict
 from slt_hf.evaluation.integrity import RoundTrip, load_tokenizer, wrap
 from slt_hf.evaluation.predictions import Predictions, read_predictions, read_rows
@@ -60,6 +61,9 @@ class EvaluationArguments:
     """cuda, mps, cpu; the best one there is by default"""
     robustness: bool = False
     """Also score hidden hand, no face, 1.5x tempo, mirrored, 10/15/30 fps and jitter: eight more runs"""
+    calibrate: bool = False
+    """Fit confidence to the share of exact answers on this split (dev), and write calibration.json into the checkpoint;
+    the report is of the scores before it"""
     baseline: str | None = None
     """Outputs of another system on the same items, for a paired test; same forms as `hypotheses`"""
     train_text: str | None = None
@@ -190,6 +194,8 @@ def from_checkpoint(
     device = arguments.device or (str(state.device) if state is not None else None)
     name = None if arguments.checkpoint == "bundled" else arguments.checkpoint
     checkpoint = load_checkpoint(name, arguments.revision, device, num_beams=arguments.num_beams)
+    if arguments.calibrate:
+        checkpoint = uncalibrated(checkpoint, name, arguments.split)
     outputs = share_out(state, checkpoint, rows, arguments, None)
     disturbed = {}
     for condition in CONDITIONS if arguments.robustness else ():
@@ -198,6 +204,8 @@ def from_checkpoint(
         return None
     whole = [told(rows[place]) for place in range(len(rows))]
     predictions = as_predictions(whole, outputs, checkpoint.classifies, arguments.reference_column)
+    if arguments.calibrate:
+        calibrate(predictions, str(name), f"{stem(arguments.data)}, {arguments.split}")
     robustness = robustness_scores(predictions, disturbed, arguments) if disturbed else None
     tokenizer = None if checkpoint.classifies else wrap(checkpoint.model.processor.tokenizer)
     return predictions, robustness, tokenizer

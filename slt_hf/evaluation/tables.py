@@ -24,6 +24,7 @@ TITLES = {
     "dcg": "DCG",
     "mrr": "MRR",
 }
+SHARES_ANSWERED = (1.0, 0.9, 0.75, 0.5, 0.25)  # rows of the table of confidence
 HUNDREDS = ("bleu", "chrf", "exact")  # these run to 100 and get two places; the rest run to 1 and get four
 
 
@@ -130,6 +131,17 @@ def robustness_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]
     return ["Condition", *(title(name) for name in names), "Missing"], rows
 
 
+def confidence_rows(confidence: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """What a threshold would do: share answered, the confidence that asks for, and the mean error of what is left."""
+    curve = confidence["risk_coverage"]
+    rows = []
+    for wanted in SHARES_ANSWERED:
+        place = min(range(len(curve["coverage"])), key=lambda i: abs(curve["coverage"][i] - wanted))
+        shown = (curve["least_confidence"][place], curve["risk"][place])
+        rows.append([f"{curve['coverage'][place]:.0%}", *(f"{value:.3f}" for value in shown)])
+    return ["Answered", "Least confidence", "Mean error"], rows
+
+
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Aligned columns: the first to the left, numbers to the right."""
     widths = [max(len(row[place]) for row in [columns, *rows]) for place in range(len(columns))]
@@ -161,6 +173,8 @@ def terminal_report(report: dict[str, Any]) -> str:
     ]
     for column, values in report.get("groups", {}).items():
         parts.append(text_table(*group_table(column, values)))
+    if report["confidence"]:
+        parts.append(text_table(*confidence_rows(report["confidence"])))
     if "robustness" in report:
         parts.append(text_table(*robustness_rows(report)))
     parts += [f"note: {note}" for note in report["notes"]]
@@ -170,9 +184,9 @@ def terminal_report(report: dict[str, Any]) -> str:
 
 def group_table(column: str, values: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Scores per value of a column of the references."""
-    names = list(next(iter(values.values()))["scores"])
+    names = max((list(entry["scores"]) for entry in values.values()), key=len)  # of other scripts there is no ROUGE
     rows = [
-        [value, str(entry["items"]), *(number(name, entry["scores"][name]) for name in names)]
+        [value, str(entry["items"]), *(number(name, entry["scores"].get(name)) for name in names)]
         for value, entry in values.items()
     ]
     return [column, "Items", *(title(name) for name in names)], rows

@@ -66,7 +66,7 @@ def text_report(
     names = metric_names(asked)
     metrics = text_metrics(said, asked, options.tokenize, names)
     weights = resampling_weights(len(asked), options.samples, options.seed)
-    brief = _scorer(options, [name for name in BRIEF if name in names])
+    brief = _scorer(options)
     report: dict[str, Any] = {
         "task": "text",
         "scores": {name: scored(metric, weights) for name, metric in metrics.items()},
@@ -129,8 +129,14 @@ def notes(hypotheses: Sequence[str], references: Sequence[str], tokenize: str) -
     return found
 
 
-def _scorer(options: TextOptions, names: Sequence[str]) -> Callable[[Sequence[str], Sequence[str]], dict[str, float]]:
-    return lambda said, asked: score_text(said, asked, options.tokenize, names)
+def _scorer(options: TextOptions) -> Callable[[Sequence[str], Sequence[str]], dict[str, float]]:
+    """Scores some of the items in few numbers; a language whose script ROUGE cannot read gets none of it."""
+
+    def score(said: Sequence[str], asked: Sequence[str]) -> dict[str, float]:
+        possible = metric_names(asked)
+        return score_text(said, asked, options.tokenize, [name for name in BRIEF if name in possible])
+
+    return score
 
 
 def _subset(texts: Sequence[str], items: Sequence[int]) -> list[str]:
@@ -225,6 +231,7 @@ def confidence_report(confidences: np.ndarray, quality: np.ndarray, correct: np.
         "risk_coverage": {
             "coverage": curve.coverage[shown].tolist(),
             "risk": curve.risk[shown].tolist(),
+            "least_confidence": np.sort(confidences)[::-1][shown].tolist(),
             "area": curve.area,
             "ideal_area": curve.ideal_area,
         },
