@@ -65,6 +65,14 @@ def test_frames_are_the_same_without_transformers(tmp_path: Path, settings: dict
         np.testing.assert_array_equal(found[name], expected[name])
 
 
+def test_a_classifier_whose_clips_have_any_length_is_refused(tmp_path: Path):
+    source = save_video_classification(tmp_path / "source")
+    VideoFeatureExtractor(num_frames=None, image_size=16).save_pretrained(source)
+    with pytest.raises(ExportError, match="gives 8 frames, as the model's config says, found frames at a fixed rate"):
+        export_checkpoint(source, tmp_path / "graphs")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
 def widened(folder: Path) -> Path:
     """The tiny translator, its windows overlapping."""
     import json

@@ -143,7 +143,25 @@ def load_source(source: Path) -> tuple[Any, Any]:
             f"{source}: expected tokenizer.json, which text is decoded with, found none; save the tokenizer again as a "
             "fast one (AutoTokenizer.from_pretrained(...).save_pretrained)"
         )
+    check_frames(model, processor)
     return model, processor
+
+
+def check_frames(model: Any, processor: Any) -> None:
+    """The graph of a classifier of videos has one number of frames, and it must be the processor's.
+
+    Raises:
+        ExportError: if it is not.
+    """
+    if not type(model).__name__.endswith("ForVideoClassification"):
+        return
+    own, given = model.config.num_frames, processor.num_frames
+    if own != given:
+        found = "frames at a fixed rate" if given is None else str(given)
+        raise ExportError(
+            f"expected a processor that gives {own} frames, as the model's config says, found {found}; correct the one "
+            "that is wrong, or run it with PyTorch"
+        )
 
 
 def copy_configs(source: Path, folder: Path) -> None:
