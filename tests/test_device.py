@@ -34,6 +34,12 @@ def test_the_best_one_is_chosen_and_the_cpu_is_always_there(machine):
     assert pick_device() == torch.device("mps")
 
 
+def test_training_runs_where_use_does(tmp_path):
+    from slt_hf.training.arguments import SignTrainingArguments
+
+    assert SignTrainingArguments(output_dir=str(tmp_path)).device.type == pick_device().type
+
+
 def test_a_device_that_is_not_there_is_refused_with_those_that_are(machine):
     assert pick_device("cpu") == torch.device("cpu")
     for name in ("cuda", "xpu", "mps", "abacus"):

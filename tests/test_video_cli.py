@@ -73,6 +73,12 @@ def test_one_named_clip_that_is_damaged_fails_the_command(folder: Path, checkpoi
     assert done.exit_code == 2 and "slt-hf: error:" in done.stderr and done.stdout == ""
 
 
+def test_info_of_a_checkpoint_says_how_frames_are_read(checkpoint: Path):
+    (found,) = lines(cli("info", checkpoint, "--json").stdout)
+    assert (found["image_size"], found["num_frames"], found["fps"], found["fit"]) == (16, None, 12.5, "crop")
+    assert "layout" not in found
+
+
 def pose(path: Path, frames: int = 20) -> Path:
     points = np.random.default_rng(0).normal(size=(frames, 543, 3)).astype(np.float32).cumsum(0) * 3 + 200
     write_pose(PoseClip(points, np.ones((frames, 543), np.float32), "holistic_543", 25.0, 640, 480), path)

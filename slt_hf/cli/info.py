@@ -64,15 +64,14 @@ def describe_checkpoint(name: str) -> dict[str, Any]:
 
     folder = find_checkpoint(None if name == "bundled" else name)
     config, processor = read_json(folder, "config.json"), read_processor(folder)
-    poses = processor.get("feature_extractor", processor)
+    reads = processor.get("feature_extractor", processor)
+    named = ("image_size", "num_frames", "fps", "fit") if "image_size" in reads else ("layout", "fps", "normalization")
     return {
         "checkpoint": str(folder),
         "architecture": (config.get("architectures") or ["unknown"])[0],
         "parameters": count_parameters(folder),
-        "layout": poses.get("layout"),
-        "fps": poses.get("fps"),
-        "normalization": poses.get("normalization"),
-        "provenance": poses.get("provenance"),
+        **{name: reads.get(name) for name in named},
+        "provenance": reads.get("provenance"),
         "text_model": config.get("text_config", {}).get("model_type"),
         "labels": len(config["id2label"]) if "id2label" in config else None,
     }
