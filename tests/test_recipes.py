@@ -149,3 +149,27 @@ def test_recipe_says_source_and_memory(path: Path) -> None:
         assert "make real" in header and "thread" in header
     else:
         assert "hardware" in header and "memory" in header and script_of(path)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_header_states_the_batch_and_rate_that_the_recipe_sets(path: Path) -> None:
+    recipe = yaml.safe_load(path.read_text())
+    header = "\n".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+    stated = re.search(r"[Bb]atch (\d+) x (\d+), learning rate ([\d.e-]+\d)", header)
+    assert stated, "expected `Batch CLIPS x ACCUMULATED, learning rate RATE` in the header"
+    accumulated = recipe.get("gradient_accumulation_steps", 1)
+    found = [recipe["per_device_train_batch_size"], accumulated, float(recipe["learning_rate"])]
+    assert [float(number) for number in stated.groups()] == found
+
+
+EARLIER_ISIGN_RECIPES = {
+    "t5_small": (64, 3e-4), "t5_base": (32, 3e-4), "t5_large": (16, 1e-4), "bart_large": (16, 5e-5),
+    "mbart50": (8, 3e-5), "mt5_large": (12, 5e-5), "t5_3b_lora": (4, 1e-4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EARLIER_ISIGN_RECIPES)
+def test_recipes_start_from_batch_and_rate_of_the_earlier_isign_system(name: str) -> None:
+    recipe = yaml.safe_load((RECIPES[0].parent / f"{name}.yaml").read_text())
+    found = (recipe["per_device_train_batch_size"], float(recipe["learning_rate"]))
+    assert found == EARLIER_ISIGN_RECIPES[name]
