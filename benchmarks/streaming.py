@@ -1,13 +1,20 @@
-"""How soon, how steadily and how rightly a stream says what is signed.
+"""How soon, how steadily and how rightly a stream says what is signed, and whether it keeps silent where nothing is.
 
-    python benchmarks/streaming.py --sentences 20 --output results/streaming.json
+    python benchmarks/streaming.py --sentences 10 --signs outputs/real/w --spelled outputs/real/f2 \\
+        --recordings ../shared/data --output results/streaming.json
 
-Replays unseen synthetic sentences, two to a stream, at 10, 15 and 30 frames a second, with a pause between them and
-without, under both commit policies. One thread. Per stream: share of reference words that stand in the end (1 - word
-error rate, at least 0), milliseconds from the end of a sentence's last sign to the event that ends its utterance
-(median, 95th percentile; only with pauses, where each sentence has an utterance of its own), words of a guess that a
-later one took back per word (flicker), and milliseconds of computing a pushed frame: mean, and 95th percentile of
-pushes as they come and of whole chunks shared among their frames.
+Replays at 10, 15 and 30 frames a second, in one thread:
+
+* unseen synthetic sentences, two to a stream: with a second of hands down between them, and signed in one go;
+* with `--signs`, real isolated words of the dev split, four to a stream, with hands out of sight between them, and cut
+  one against the other; with `--spelled`, names spelled by joined real letters of alphabets that training never saw;
+* people who do not sign: movements of kinds that training has shown, and of kinds that it has not.
+
+For each: share of reference words that stand in the end (1 - word error rate, at least 0); milliseconds from the end of
+the last sign of a sentence (or of a word) until its last word stands, and until it is shown and never changes again
+(median, 95th percentile, over words that are right); average lagging in ms (arxiv:1810.08398, over utterances); words
+of a guess that a later one took back per word (flicker); and processor milliseconds of a pushed frame (mean, 95th
+percentile). For people who do not sign: texts that stand in ten minutes.
 """
 
 from __future__ import annotations
@@ -18,35 +25,123 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are load
 
 import argparse
 import dataclasses
+import difflib
 import json
 import platform
+import sys
 import time
 import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jiwer
 import numpy as np
 import torch
 
-from slt_hf import SignTranslator
+from slt_hf import SignClassifier, SignTranslator
+from slt_hf.data.stitching import StitchingSettings, join_clips
+from slt_hf.demonstration import idle_unseen
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_resampling import resample
-from slt_hf.streaming import StreamEvent, StreamingTranslator
+from slt_hf.streaming import StreamEvent, StreamingClassifier, StreamingTranslator
 from slt_hf.synthesis import Signer, synthesize_timed
 from slt_hf.synthesis.grammar import sentences
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))  # what recordings say is known there
+
 RATES = (10.0, 15.0, 30.0)
 REST_SECONDS = 1.0  # hands down between two sentences, where there is a pause
+WORDS_IN_A_ROW = 4
 SEED = 77_000_000  # of signers and sentences that neither training nor the card's test has
 
 
-def signed(seed: int) -> tuple[str, PoseClip, float]:
-    """A sentence of the test split: text, clip, and when its last sign ends (ms)."""
-    pair = next(pair for pair in sentences("test", SEED + seed) if len(pair.glosses) > 1)
+class Spoken(NamedTuple):
+    """A stream: its sentences (or words), and when the last sign of each ends (ms)."""
+
+    texts: list[str]
+    clip: PoseClip
+    ends_ms: list[float]
+
+
+class Heard(NamedTuple):
+    """Events with the time of the frame that gave them (ms), and the milliseconds that each frame took."""
+
+    events: list[tuple[float, StreamEvent]]
+    spent: np.ndarray
+
+
+# --- what is replayed ---
+
+
+def two_sentences(seed: int, pause: bool) -> Spoken:
+    """Sentences of the test split by one person, in one go or with hands down in between."""
+    pairs = [next(p for p in sentences("test", SEED + 2 * seed + each) if len(p.glosses) > 1) for each in range(2)]
     signer = Signer.random(np.random.default_rng((SEED, seed)), noisy=False)
-    clip, spans = synthesize_timed(list(pair.glosses), seed=seed, signer=signer)
-    return pair.text, clip, spans[-1][2]
+    texts, counts = [pair.text for pair in pairs], np.cumsum([len(pair.glosses) for pair in pairs])
+    if not pause:
+        clip, spans = synthesize_timed([g for pair in pairs for g in pair.glosses], seed=seed, signer=signer)
+        return Spoken(texts, clip, [spans[count - 1][2] for count in counts])
+    made = [synthesize_timed(list(pair.glosses), seed=seed, signer=signer) for pair in pairs]
+    clips = [rested(clip, REST_SECONDS) for clip, _ in made]
+    starts = [0.0, 1000 * clips[0].num_frames / clips[0].fps]
+    return Spoken(texts, end_to_end(clips), [at + spans[-1][2] for at, (_, spans) in zip(starts, made, strict=True)])
+
+
+def rested(clip: PoseClip, seconds: float) -> PoseClip:
+    """The last frame held."""
+    count = round(seconds * clip.fps)
+    points, confidence = (
+        np.concatenate([each, np.repeat(each[-1:], count, 0)]) for each in (clip.points, clip.confidence)
+    )
+    return dataclasses.replace(clip, points=points, confidence=confidence)
+
+
+def end_to_end(clips: Sequence[PoseClip]) -> PoseClip:
+    points, confidence = (np.concatenate([getattr(clip, name) for clip in clips]) for name in ("points", "confidence"))
+    return dataclasses.replace(clips[0], points=points, confidence=confidence)
+
+
+def joined_words(data: Path, count: int, pause_seconds: float) -> list[Spoken]:
+    """Streams of real words of one recording, one clip cut against the next or with hands out of sight in between."""
+    from bundled_recordings import word_clips
+
+    words = list(word_clips(data, "dev"))
+    rng, streams = np.random.default_rng(SEED), []
+    for _ in range(count):
+        drawn = [words[index] for index in rng.integers(0, len(words), WORDS_IN_A_ROW)]
+        streams.append(in_a_row([label for label, _, _ in drawn], [clip for _, _, clip in drawn], pause_seconds))
+    return streams
+
+
+def spelled_names(data: Path, count: int, pause_seconds: float) -> list[Spoken]:
+    """Streams of names spelled by joined letters of one person."""
+    from bundled_recordings import alphabets
+
+    from slt_hf.synthesis.vocabulary import names
+
+    rng, streams = np.random.default_rng(SEED), []
+    inventories = alphabets(data, "dev")
+    for index in range(count):
+        letters = inventories[index % len(inventories)]
+        known = [name.lower() for name in names("test") if set(name.lower()) <= letters.keys()]
+        drawn = [str(word) for word in rng.choice(known, WORDS_IN_A_ROW, replace=False)]
+        clips = [join_clips([letters[letter] for letter in word], StitchingSettings(fps=25.0)) for word in drawn]
+        streams.append(in_a_row(drawn, clips, pause_seconds))
+    return streams
+
+
+def in_a_row(texts: list[str], clips: list[PoseClip], pause_seconds: float) -> Spoken:
+    fps = clips[0].fps
+    ends: list[float] = []
+    parts: list[PoseClip] = []
+    for clip in clips:
+        gone = rested(clip, pause_seconds)
+        gone.confidence[clip.num_frames :] = 0
+        ends.append(1000 * (sum(part.num_frames for part in parts) + clip.num_frames) / fps)
+        parts.append(gone)
+    return Spoken(texts, end_to_end(parts), ends)
 
 
 def at_rate(clip: PoseClip, fps: float) -> PoseClip:
@@ -54,98 +149,187 @@ def at_rate(clip: PoseClip, fps: float) -> PoseClip:
     return dataclasses.replace(clip, points=points, confidence=confidence, fps=fps)
 
 
-def joined(clips: list[PoseClip], rest_seconds: float) -> tuple[PoseClip, list[float]]:
-    """One after the other at the size and place of the first, and when each begins (ms)."""
-    fps, starts, points, confidence = clips[0].fps, [], [], []
-    for clip in clips:
-        starts.append(1000 * sum(map(len, points)) / fps)
-        rest = round(rest_seconds * fps)
-        points.append(np.concatenate([clip.points, np.repeat(clip.points[-1:], rest, 0)]))
-        confidence.append(np.concatenate([clip.confidence, np.repeat(clip.confidence[-1:], rest, 0)]))
-    whole = dataclasses.replace(clips[0], points=np.concatenate(points), confidence=np.concatenate(confidence))
-    return whole, starts
+# --- what is measured ---
 
 
-def replay(translator: SignTranslator, clip: PoseClip, commit: str) -> tuple[list[StreamEvent], np.ndarray]:
-    """Events, and milliseconds that each push took."""
-    stream = StreamingTranslator(translator, clip.layout, commit=commit)
+def replay(stream: Any, clip: PoseClip) -> Heard:
     events, spent = [], []
     for frame, (points, confidence) in enumerate(zip(clip.points, clip.confidence, strict=True)):
-        started = time.perf_counter()
-        events += stream.push(points, 1000 * frame / clip.fps, confidence)
-        spent.append(1000 * (time.perf_counter() - started))
-    return events + stream.finish(), np.array(spent)
+        started, now = time.thread_time(), 1000 * frame / clip.fps
+        found = stream.push(points, now, confidence)
+        spent.append(1000 * (time.thread_time() - started))
+        events += [(now, event) for event in found]
+    now = 1000 * clip.num_frames / clip.fps
+    return Heard(events + [(now, event) for event in stream.finish()], np.array(spent))
 
 
-def flicker(events: list[StreamEvent]) -> tuple[int, int]:
-    """Words that a later guess of the same utterance took back, and words shown in the end."""
-    taken_back, shown, before = 0, 0, []
-    for event in events:
-        words = f"{event.committed} {event.tentative}".split()
+def utterances(heard: Heard) -> list[list[tuple[float, StreamEvent]]]:
+    """Events of each utterance, its final one last."""
+    found: list[list[tuple[float, StreamEvent]]] = [[]]
+    for now, event in heard.events:
+        found[-1].append((now, event))
+        if event.final:
+            found.append([])
+    return [each for each in found if each]
+
+
+def since_when(events: list[tuple[float, StreamEvent]], text: Callable[[StreamEvent], str]) -> list[tuple[str, float]]:
+    """Each word of the last event and since when it was there (ms), as `text` shows events."""
+    since: list[tuple[str, float]] = []
+    for now, event in events:
+        words = text(event).split()
+        kept = next(
+            (i for i, (a, b) in enumerate(zip(since, words, strict=False)) if a[0] != b), min(len(since), len(words))
+        )
+        since = since[:kept] + [(word, now) for word in words[kept:]]
+    return since
+
+
+def committed(event: StreamEvent) -> str:
+    return event.committed
+
+
+def shown(event: StreamEvent) -> str:
+    return f"{event.committed} {event.tentative}"
+
+
+def delays(spoken: Spoken, said: list[tuple[str, float]]) -> list[float]:
+    """From the end of each sentence's last sign until its last word was there, where that word is right."""
+    reference = [word for text in spoken.texts for word in text.split()]
+    ends = dict(zip(np.cumsum([len(text.split()) for text in spoken.texts]) - 1, spoken.ends_ms, strict=True))
+    blocks = difflib.SequenceMatcher(None, reference, [word for word, _ in said], autojunk=False).get_matching_blocks()
+    pairs = [(block.a + i, block.b + i) for block in blocks for i in range(block.size)]
+    return [said[own][1] - ends[theirs] for theirs, own in pairs if theirs in ends]
+
+
+def average_lagging(events: list[tuple[float, StreamEvent]], ends_ms: list[float]) -> float | None:
+    """Of an utterance, ms: how far its words stand behind a signer whose words came evenly."""
+    words, start = since_when(events, committed), events[-1][1].start_ms
+    last = max((end for end in ends_ms if end <= events[-1][0]), default=start)
+    if not words or last <= start:
+        return None
+    behind = []
+    for index, (_, now) in enumerate(words):
+        behind.append(now - start - index * (last - start) / len(words))
+        if now >= last:
+            break
+    return float(np.mean(behind))
+
+
+def taken_back(events: list[tuple[float, StreamEvent]]) -> int:
+    """Words that a later event of the utterance replaced."""
+    count = 0
+    before: list[str] = []
+    for _, event in events:
+        words = shown(event).split()
         same = next(
             (i for i, (a, b) in enumerate(zip(before, words, strict=False)) if a != b), min(len(before), len(words))
         )
-        taken_back += len(before) - same
-        before = [] if event.final else words
-        shown += len(words) if event.final else 0
-    return taken_back, shown
+        count, before = count + len(before) - same, words
+    return count
 
 
-def measure(translator: SignTranslator, streams: list[Any], fps: float, pause: bool, commit: str) -> dict[str, float]:
-    rights, delays, backs, finals, pushes, chunks = [], [], 0, 0, [], []
-    for drawn in streams:
-        clips = [at_rate(clip, fps) for _, clip, _ in drawn]
-        whole, starts = joined(clips, REST_SECONDS if pause else 0.0)
-        events, spent = replay(translator, whole, commit)
-        said = " ".join(event.committed for event in events if event.final)
-        rights.append(max(0.0, 1 - jiwer.wer(" ".join(text for text, _, _ in drawn), said or "-")))
-        taken, shown = flicker(events)
-        backs, finals = backs + taken, finals + shown
-        ends = [event.end_ms for event in events if event.final]
-        if pause and len(ends) == len(drawn):
-            done = [start + end for start, (_, _, end) in zip(starts, drawn, strict=True)]
-            delays += [max(0.0, end - last) for end, last in zip(ends, done, strict=True)]
-        pushes.append(spent)
-        chunk = max(1, round(0.32 * fps))
-        chunks += [part.mean() for part in np.array_split(spent, max(1, len(spent) // chunk))]
-    every = np.concatenate(pushes)
+def measure(make: Callable[[str], Any], streams: list[Spoken], fps: float) -> dict[str, float | None]:
+    rights, stands, settles, lags, backs, words, spent = [], [], [], [], 0, 0, []
+    for spoken in streams:
+        clip = at_rate(spoken.clip, fps)
+        heard = replay(make(clip.layout), clip)
+        parts = utterances(heard)
+        final = [pair for part in parts for pair in since_when(part, committed)]
+        settled = [pair for part in parts for pair in since_when(part, shown)]
+        said = " ".join(word for word, _ in final)
+        rights.append(max(0.0, 1 - jiwer.wer(" ".join(spoken.texts), said or "-")))
+        stands += delays(spoken, final)
+        settles += delays(spoken, settled)
+        lags += [lag for part in parts if (lag := average_lagging(part, spoken.ends_ms)) is not None]
+        backs, words = backs + sum(map(taken_back, parts)), words + len(final)
+        spent.append(heard.spent)
+    every = np.concatenate(spent)
     return {
         "words right": round(float(np.mean(rights)), 3),
-        "ms to stable text, median": round(float(np.median(delays)), 0) if delays else float("nan"),
-        "ms to stable text, p95": round(float(np.percentile(delays, 95)), 0) if delays else float("nan"),
-        "flicker": round(backs / max(1, finals), 2),
+        "ms until it stands, median": middle(stands, 50),
+        "ms until it stands, p95": middle(stands, 95),
+        "ms until it is shown for good, median": middle(settles, 50),
+        "ms until it is shown for good, p95": middle(settles, 95),
+        "average lagging, ms": round(float(np.mean(lags))) if lags else None,
+        "flicker": round(backs / max(1, words), 2),
         "ms a frame, mean": round(float(every.mean()), 2),
-        "ms a frame, p95 of pushes": round(float(np.percentile(every, 95)), 2),
-        "ms a frame, p95 of chunks": round(float(np.percentile(chunks, 95)), 2),
+        "ms a frame, p95": round(float(np.percentile(every, 95)), 2),
+    }
+
+
+def middle(values: list[float], percent: float) -> float | None:
+    return round(float(np.percentile(values, percent))) if values else None
+
+
+def measure_idle(translator: SignTranslator, people: int, unseen: bool) -> dict[str, float]:
+    """Texts that stand although nobody signs."""
+    minutes, hands_up, said = 0.0, 0, 0
+    for seed in range(people):
+        _, clip = idle_unseen(SEED + seed, unseen, noisy=seed % 2 == 1)
+        events = StreamingTranslator(translator, clip.layout).translate(clip)
+        minutes += clip.num_frames / clip.fps / 60
+        hands_up, said = hands_up + len(events), said + sum(bool(event.committed) for event in events)
+    return {
+        "minutes": round(minutes, 1),
+        "utterances": hands_up,
+        "say something": said,
+        "in ten minutes": round(10 * said / minutes, 2),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sentences", type=int, default=20)
+    parser.add_argument(
+        "--sentences", type=int, default=10, help="streams of each kind; of two sentences or four words"
+    )
+    parser.add_argument("--idle", type=int, default=100, help="people who do not sign, of each kind; six to the minute")
     parser.add_argument("--model", help="checkpoint; the bundled one unless named")
+    parser.add_argument("--signs", type=Path, help="classifier of isolated signs (task W)")
+    parser.add_argument("--spelled", type=Path, help="recogniser of spelled words (task F2)")
+    parser.add_argument("--recordings", type=Path, help="folder of the real data, for --signs and --spelled")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
+    results: dict[str, Any] = {}
+
+    def note(name: str, found: dict[str, Any]) -> None:
+        results[name] = found
+        print(name, json.dumps(found), flush=True)
+
     translator = SignTranslator.from_pretrained(arguments.model, device="cpu")
-    drawn = [signed(seed) for seed in range(arguments.sentences)]
-    streams = [drawn[start : start + 2] for start in range(0, len(drawn), 2)]
-    results = {}
-    for commit in ("utterance", "agreement"):
-        for pause in (True, False):
+    for pause in (True, False):
+        streams = [two_sentences(seed, pause) for seed in range(arguments.sentences)]
+        for commit in ("utterance", "agreement"):
             for fps in RATES:
-                name = f"{commit}, {'pauses' if pause else 'no pauses'}, {fps:g} fps"
-                results[name] = measure(translator, streams, fps, pause, commit)
-                print(name, json.dumps(results[name]), flush=True)
+                found = measure(partial(StreamingTranslator, translator, commit=commit), streams, fps)
+                note(f"sentences, {'pauses' if pause else 'no pauses'}, {fps:g} fps, commit by {commit}", found)
+    kinds: dict[str, tuple[Path | None, Any, Any]] = {
+        "real words": (arguments.signs, SignClassifier, joined_words),
+        "spelled names": (arguments.spelled, SignTranslator, spelled_names),
+    }
+    for kind, (folder, loaded, made) in kinds.items():
+        if folder is None:
+            continue
+        model = loaded.from_pretrained(folder, device="cpu")
+        stream = StreamingClassifier if loaded is SignClassifier else StreamingTranslator
+        for pause in (True, False) if kind == "real words" else (True,):
+            streams = made(arguments.recordings, arguments.sentences, REST_SECONDS if pause else 0.0)
+            for fps in RATES:
+                found = measure(partial(stream, model), streams, fps)
+                note(f"{kind}, {'pauses' if pause else 'no pauses'}, {fps:g} fps", found)
+    for unseen in (False, True):
+        kind = "movements unlike those of training" if unseen else "movements as in training"
+        note(f"nobody signs, {kind}", measure_idle(translator, arguments.idle, unseen))
     if arguments.output:
         facts = {
-            "command": f"python benchmarks/streaming.py --sentences {arguments.sentences} --output {arguments.output}",
-            "machine": f"{platform.machine()}, one thread, Python {platform.python_version()}",
+            "command": "python benchmarks/streaming.py " + " ".join(sys.argv[1:]),
+            "machine": f"{platform.machine()}, one thread, Python {platform.python_version()}; processor time",
             "results": results,
         }
         arguments.output.parent.mkdir(exist_ok=True)
-        arguments.output.write_text(json.dumps(facts, indent=2).replace("NaN", "null") + "\n", encoding="utf-8")
+        arguments.output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

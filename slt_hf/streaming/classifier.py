@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from dataclasses import replace
 from typing import Any
 
 from slt_hf.pipeline import SignClassifier
@@ -121,7 +122,14 @@ class StreamingClassifier(UtteranceStream):
         return self._event(committed, follows, final, confidence)
 
     def _sure(self, segments: list[Segment]) -> list[Segment]:
-        return joined([each for each in segments if each.probability >= self.min_confidence], self.segments.longest)
+        sure = [self._shown(each) for each in segments if each.probability >= self.min_confidence]
+        return joined(sure, self.segments.longest)
+
+    def _shown(self, segment: Segment) -> Segment:
+        """Without the frames at its ends in which nothing is seen."""
+        inside = range(segment.first, min(segment.last, len(self.utterance)))
+        seen = [frame for frame in inside if self.utterance[frame][1].any()]
+        return replace(segment, first=seen[0], last=seen[-1] + 1) if seen else segment
 
     def _classified(self, windows: list[tuple[int, int]]) -> list[Found]:
         """Best label and probability of each window in which somebody is seen."""
