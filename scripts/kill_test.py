@@ -66,8 +66,8 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def group_is_gone(group: int, seconds: float = 10.0) -> bool:
-    """Whether all processes of a killed run leave by themselves."""
+def group_is_gone(group: int, seconds: float = 60.0) -> bool:
+    """Whether all processes of a killed run leave by themselves; on a busy machine one may be importing for long."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
