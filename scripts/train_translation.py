@@ -69,7 +69,7 @@ def main() -> None:
         model_arguments=model_arguments,
         frames_per_batch=data.frames_per_batch,
         callbacks=[
-            PredictionsCallback(dev.ids(), references, lambda: metrics.hypotheses),
+            PredictionsCallback(dev.ids(), references, lambda: metrics.hypotheses, f".{data.predictions_format}"),
             ModelCardCallback(card_writer("translation", data, model_arguments, train)),
         ],
     )

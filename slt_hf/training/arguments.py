@@ -159,6 +159,8 @@ class DataArguments:
     """Isolated signs: draw every class equally often"""
     answer_precision: float = 0.9
     """Isolated signs: below the probability at which this share of dev answers is right, a sign counts as unknown"""
+    predictions_format: str = "csv"
+    """What the model said at each evaluation is written into predictions/ as csv, tsv, jsonl or parquet"""
     early_stopping_evaluations: int | None = None
     """Stop after so many evaluations without a better metric_for_best_model"""
     card: str | dict | None = None
@@ -169,6 +171,7 @@ class DataArguments:
         self.language_codes = parse_mapping("language_codes", self.language_codes)
         self.card = parse_mapping("card", self.card) or {}
         one_of("target", self.target, ("text", "gloss"))
+        one_of("predictions_format", self.predictions_format, ("csv", "tsv", "jsonl", "parquet"))
 
 
 @dataclass
