@@ -11,6 +11,7 @@ import typer
 from slt_hf.cli.check_model import check_model
 from slt_hf.cli.client import client
 from slt_hf.cli.convert_i3d import convert_i3d
+from slt_hf.cli.decode_clips import decode_clips
 from slt_hf.cli.demo import demo
 from slt_hf.cli.draw import draw
 from slt_hf.cli.env import env
@@ -40,7 +41,7 @@ app = typer.Typer(
 
 COMMANDS = (
     demo, translate, evaluate, check_model, info, inspect, view, draw, push, env, manifest, prepare, extract,
-    push_dataset, push_space, serve, client, export, convert_i3d, explain,
+    push_dataset, push_space, serve, client, export, convert_i3d, explain, decode_clips,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)

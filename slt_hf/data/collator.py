@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from slt_hf.data.storage import decode_clip
 from slt_hf.errors import ManifestError
@@ -135,6 +136,8 @@ def video_clip_of(row: Mapping[str, Any]) -> VideoClip:
     video = row.get("video") if row.get("clip") is None else row["clip"]
     if isinstance(video, Mapping):
         video = video.get("bytes") or video.get("path")
+    if isinstance(video, pa.Buffer):  # of a shard with decoded clips
+        video = video.to_pybytes()
     if video is None:
         raise ManifestError(
             f"row {row.get('id')}: expected a video, found none{' but poses' if row.get('pose') else ''}; name its "
