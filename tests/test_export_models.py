@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from tiny_checkpoints import SIZES, WORDS, save_classification, save_recognition
 
 from slt_hf import SignClassifier, SignTranslator, bundled_checkpoint
+from slt_hf.demonstration import sign_unseen
+from slt_hf.evaluation.text_metrics import score_text
 from slt_hf.export.engines import OnnxCTC, OnnxStreamEncoder
 from slt_hf.export.exporting import ExportSettings, export_checkpoint, write_manifest
 from slt_hf.export.folder import ExportFolder
@@ -179,6 +182,21 @@ def test_the_bundled_checkpoint_exports_and_reads_what_it_read(tmp_path: Path, s
     scores = [{name: entry["score"] for name, entry in report["scores"].items()} for report in reports if report]
     assert scores[0] == scores[1]
     assert f"{scores[1]['bleu_4']:.2f}" in (folder / "README.md").read_text()
+    assert scores_of_unseen_sentences(folder) == scores_on_the_card()
+
+
+def scores_of_unseen_sentences(folder: Path) -> dict[str, float]:
+    """As `scripts/train_bundled_checkpoint.py` measures the checkpoint."""
+    drawn = [sign_unseen(seed=seed) for seed in range(200)]
+    found = SignTranslator.from_pretrained(folder, device="cpu")([clip for _, clip, _ in drawn], batch_size=16)
+    names = ["exact_match", "bleu_4", "chrf", "wer"]
+    scores = score_text([each.text for each in found], [text for text, _, _ in drawn], names=names)
+    return {name: round(value, 2) for name, value in scores.items()}
+
+
+def scores_on_the_card() -> dict[str, float]:
+    metrics = yaml.safe_load((bundled_checkpoint() / "card.yaml").read_text())["metrics"]
+    return {each["name"]: each["value"] for each in metrics if each["dataset"] == "synthetic sentences, clean clips"}
 
 
 def test_an_int8_export_of_the_bundled_checkpoint_passes_its_gate(tmp_path: Path):
