@@ -29,6 +29,8 @@ class SignToTextConfig(PreTrainedConfig):
         ctc_compression: give the text model one vector per recognised gloss, the mean of the steps that the CTC head
             reads as it (arxiv:2104.08191), instead of every step: translation from a dozen vectors is learned in far
             fewer sentences than from a hundred. For an encoder whose CTC head is already good.
+        hand_crop_width: channels of an image encoder for crops of the hands beside a pose encoder (a multiple of 4),
+            whose output is added through a gate that starts at zero; `None` without it.
     """
 
     model_type = "slt_sign_to_text"
@@ -44,6 +46,7 @@ class SignToTextConfig(PreTrainedConfig):
     ctc_vocab_size: int | None = None
     ctc_weight: float | int = 0.3
     ctc_compression: bool = False
+    hand_crop_width: int | None = None
     is_encoder_decoder: bool = True
     tie_word_embeddings: bool = False  # nothing to tie here; the text model ties its own
     initializer_range: float = 0.02
@@ -55,6 +58,17 @@ class SignToTextConfig(PreTrainedConfig):
             self.text_head_tied = self.text_config.get_text_config(decoder=True).tie_word_embeddings
         if self.ctc_compression and self.ctc_vocab_size is None:
             raise ValueError("ctc_compression expects a CTC head to read glosses with, found none; set ctc_vocab_size")
+        if self.hand_crop_width is not None:
+            self.validate_hand_crops()
+
+    def validate_hand_crops(self):
+        """Raises ValueError where there are no landmarks to which crops of the hands could be added."""
+        found = self.encoder_config.model_type
+        if found != PoseEncoderConfig.model_type or (self.hand_crop_width or 0) % 4:
+            raise ValueError(
+                f"hand_crop_width expects a pose encoder and a multiple of 4, found {found} and {self.hand_crop_width}"
+                "; correct the config"
+            )
 
     def get_text_config(self, decoder=None, encoder=None) -> PreTrainedConfig:
         """The text model's config or a half of it; upstream would take the `text_encoder` switch for a config.

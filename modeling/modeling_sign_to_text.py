@@ -23,6 +23,7 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_sign_to_text import OWN_ENCODERS, SignToTextConfig
+from .hand_crop_encoder import HandCropEncoder
 from .modeling_pose_encoder import PoseEncoderModel, ctc_loss
 from .modeling_video_encoder import VideoEncoderModel
 
@@ -97,6 +98,10 @@ class SignToTextPreTrainedModel(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, SignProjector):
             init.xavier_uniform_(module.linear.weight)
+        elif isinstance(module, HandCropEncoder):
+            init.zeros_(module.gate)
+        elif isinstance(module, nn.Conv2d):
+            init.kaiming_normal_(module.weight, nonlinearity="relu")
 
 
 class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMixin):
@@ -119,6 +124,9 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         self.projector = SignProjector(sign_width, text_width(self.text_model, config.text_encoder))
         if config.ctc_vocab_size is not None:
             self.ctc_head = nn.Linear(sign_width, config.ctc_vocab_size)
+        if config.hand_crop_width is not None:
+            stride = config.encoder_config.stride
+            self.hand_crops = HandCropEncoder(config.hand_crop_width, sign_width, stride)
         if not config.text_head_tied:
             untie_head(self.text_model)
         self.post_init()
@@ -208,6 +216,8 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         prompt_attention_mask: torch.Tensor | None = None,
         sign_states: torch.Tensor | None = None,
         sign_mask: torch.Tensor | None = None,
+        crop_values: torch.Tensor | None = None,
+        crop_mask: torch.Tensor | None = None,
         **kwargs,
     ) -> SignEncoderOutput:
         """Everything before the decoder.
@@ -220,12 +230,16 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
             sign_states: (B, S, encoder width) from `encoder.stream`, instead of `pose_values`; a live translator
                 passes the result on as `generate(encoder_outputs=...)`.
             sign_mask: (B, S), with `sign_states`.
+            crop_values, crop_mask: (B, T, 2, 3, P, P) and (B, T, 2), for a model with `hand_crop_width`; without them
+                it goes by the landmarks alone.
         """
         if sign_states is None:
             signs = self.encode_signs(pose_values, attention_mask, **kwargs)
         else:
             signs = SignEncoderOutput(last_hidden_state=sign_states, attention_mask=sign_mask)
         states, states_mask = signs.last_hidden_state, encoder_mask(signs)
+        if crop_values is not None:
+            states = states + self.hand_crops(crop_values, crop_mask) * states_mask.unsqueeze(-1).to(states.dtype)
         read, mask = states, states_mask
         if self.config.ctc_compression:
             read, mask = compress_runs(states, states_mask, self.ctc_head(states).argmax(-1))
@@ -276,6 +290,8 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         gloss_labels: torch.Tensor | None = None,
         prompt_input_ids: torch.Tensor | None = None,
         prompt_attention_mask: torch.Tensor | None = None,
+        crop_values: torch.Tensor | None = None,
+        crop_mask: torch.Tensor | None = None,
         use_cache: bool | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         input_ids=None,
@@ -288,12 +304,19 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
             pose_values: (B, T, V, C). attention_mask: (B, T), always at frame rate.
             labels: (B, L) text tokens, -100 where padded.
             gloss_labels: (B, G) for the CTC head, -100 where padded; beside `labels`.
+            crop_values, crop_mask: crops of the hands, as of `encode`.
             num_items_in_batch: label tokens over all accumulated steps and processes, from the Trainer.
             input_ids, inputs_embeds: ignored; PEFT's wrappers pass them as `None`.
         """
         if encoder_outputs is None:
             encoder_outputs = self.encode(
-                pose_values, attention_mask, prompt_input_ids, prompt_attention_mask, **self._encoder_inputs(kwargs)
+                pose_values,
+                attention_mask,
+                prompt_input_ids,
+                prompt_attention_mask,
+                crop_values=crop_values,
+                crop_mask=crop_mask,
+                **self._encoder_inputs(kwargs),
             )
         kwargs.pop(self.main_input_name, None)
         if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
