@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from slt_hf.errors import ClipError, LandmarkError, PreparationError, VideoError
 from slt_hf.poses.extraction import EXTRACTORS, open_extractor
 from slt_hf.poses.extractor import constant_rate
 from slt_hf.poses.mediapipe_extractor import MediaPipe, find_extraction_python, task_model
+from slt_hf.processing.landmarks import get_layout
 from slt_hf.processing.pose_files import read_pose
 
 CLIP = "continuous/how2sign_clips/videos/_15CDIexNDM_0-5-rgb_front.mp4"  # 15 frames at 24 fps, 448 x 252
@@ -151,6 +155,104 @@ def test_model_file_of_mediapipe_tasks_is_checked(tmp_path):
         task_model(None, None)
 
 
+def test_model_of_mediapipe_tasks_is_fetched_once_and_only_with_its_checksum(tmp_path, monkeypatch):
+    """From a server on loopback, into the cache; the second time nobody is asked."""
+    asked: list[str] = []
+
+    class Server(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            asked.append(self.path)
+
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "holistic.task").write_bytes(b"a model")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=str(served))) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/holistic.task"
+        with pytest.raises(PreparationError, match="checksum of the model to fetch"):
+            task_model(address, None)
+        right = hashlib.sha256(b"a model").hexdigest()
+        assert task_model(address, right).read_bytes() == b"a model"
+        assert task_model(address, right).read_bytes() == b"a model" and asked == ["/holistic.task"]
+        with pytest.raises(PreparationError, match="expected SHA-256 0000"):
+            task_model(address, "0000")
+        server.shutdown()
+
+
+FAKE_MEDIAPIPE = '''
+"""As much of MediaPipe 1.x as the worker touches; finds one hand and a body that moves with time."""
+from types import SimpleNamespace as N
+__version__ = "1.2.2"
+Image, ImageFormat = (lambda image_format, data: data), N(SRGB=1)
+def points(count, x): return [N(x=x, y=0.5, z=0.1, visibility=0.9, presence=0.9) for _ in range(count)]
+class Landmarker:
+    last = -1
+    def detect_for_video(self, image, time_ms):
+        assert time_ms > self.last; self.last = time_ms
+        return N(pose_landmarks=points(33, time_ms / 1000), face_landmarks=points(478, 0.5), left_hand_landmarks=[],
+                 right_hand_landmarks=points(21, 0.25))
+    def close(self): pass
+vision = N(RunningMode=N(VIDEO=1), HolisticLandmarkerOptions=lambda **options: options,
+           HolisticLandmarker=N(create_from_options=lambda options: Landmarker()))
+tasks = N(vision=vision, BaseOptions=lambda model_asset_path: model_asset_path)
+'''
+
+
+def test_mediapipe_tasks_become_a_holistic_clip(tmp_path, monkeypatch):
+    """The worker with a stand-in for MediaPipe 1.x, whose model cannot be had offline: 478 face points become 468."""
+    (tmp_path / "mediapipe.py").write_text(FAKE_MEDIAPIPE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "holistic.task").write_bytes(b"model")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nshift  # -I, which keeps stand-ins out\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    video = make_video(tmp_path / "clip.mp4", frames=10)
+    with open_extractor("mediapipe_tasks", model=tmp_path / "holistic.task", python=python) as extractor:
+        clip = extractor.extract(video)
+    assert (clip.layout, clip.num_frames, clip.fps) == ("holistic_543", 10, 25)
+    assert extractor.tools["mediapipe"] == "1.2.2" and extractor.tools["task"] == "holistic.task"
+    parts = get_layout("holistic_543").parts
+    assert not clip.confidence[:, list(parts["left_hand"])].any() and clip.confidence[:, list(parts["face"])].all()
+    np.testing.assert_allclose(clip.points[:, 0, 0], np.arange(10) * 0.04 * clip.width, atol=0.1)
+
+
+class FakeRtmlib:
+    """Wholebody of rtmlib: two people in the first picture, the second one nearer; nobody in the last."""
+
+    calls = 0
+
+    def __init__(self, to_openpose: bool, mode: str, backend: str, device: str):
+        assert (to_openpose, mode, backend, device) == (False, "balanced", "onnxruntime", "cpu")
+
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        people = (2, 1, 0)[self.calls]
+        self.calls += 1
+        sizes = np.arange(1, people + 1)[:, None, None] * 10
+        return np.random.default_rng(0).uniform(0, 1, (people, 133, 2)) * sizes, np.full((people, 133), 0.8)
+
+
+def test_rtmlib_gives_the_nearest_person_and_nobody_where_nobody_is(tmp_path, monkeypatch):
+    import importlib.metadata
+    from types import SimpleNamespace
+
+    with pytest.raises(PreparationError, match="pip install rtmlib"):
+        open_extractor("rtmlib")
+    monkeypatch.setitem(sys.modules, "rtmlib", SimpleNamespace(Wholebody=FakeRtmlib))
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0.16")
+    with open_extractor("rtmlib") as extractor:
+        clip = extractor.extract(make_video(tmp_path / "clip.mp4", frames=3))
+    assert clip.points.shape == (3, 133, 2) and clip.layout == "coco_wholebody_133"
+    assert clip.points[0].max() > 15 and clip.points[1].max() < 10
+    assert clip.confidence[:2].min() == pytest.approx(0.8) and not clip.confidence[2].any()
+
+
+def test_what_is_no_pose_model_says_so(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
+    with pytest.raises(PreparationError, match="expected a pose estimation model of transformers"):
+        open_extractor("transformers", model=tmp_path)
+
+
 def save_vitpose(folder: Path, points: int) -> Path:
     """A ViTPose of one layer with random weights."""
     import torch
@@ -175,6 +277,21 @@ def test_transformers_pose_model_gives_whole_body_points(tmp_path):
     assert clip.points.shape == (18, 133, 2) and clip.layout == "coco_wholebody_133" and clip.fps == 25
     assert not np.array_equal(boxed.points, clip.points)
     assert set(extractor.tools) >= {"transformers", "model"}
+
+
+def test_sapiens_gives_whole_body_points(tmp_path):
+    pytest.importorskip("torchvision", reason="Sapiens' image processor needs torchvision", exc_type=Exception)
+    from transformers import Sapiens2Config, Sapiens2ForPoseEstimation
+
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    head = {"upsample_out_channels": [16, 16], "conv_out_channels": [16]}
+    more: Any = {"image_size": [64, 48], "num_key_value_attention_heads": 2, "num_labels": 133, "head_config": head}
+    Sapiens2ForPoseEstimation(Sapiens2Config(**sizes, **more)).save_pretrained(tmp_path / "model")
+    about = {"image_processor_type": "Sapiens2ImageProcessor", "size": {"height": 64, "width": 48}}
+    (tmp_path / "model/preprocessor_config.json").write_text(json.dumps(about))
+    with open_extractor("transformers", model=tmp_path / "model") as extractor:
+        clip = extractor.extract(make_video(tmp_path / "clip.mp4", frames=5))
+    assert clip.points.shape == (5, 133, 2) and clip.layout == "coco_wholebody_133"
 
 
 def test_pose_model_of_other_points_is_refused(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,15 @@ def test_slurm_jobs_give_the_same_bytes_and_write_the_same_ledger(manifest, undi
     assert shards(tmp_path / "shards") == undisturbed
     with Ledger(plan.ledger_path) as ledger:
         assert [entry.status for entry in ledger.entries().values()] == ["ok"] * 6 + ["missing"]
+
+
+@pytest.mark.slow
+def test_ray_actors_give_the_same_bytes(manifest, undisturbed, tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="Ray is too heavy for the environment of every day: pip install ray")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    settings = replace(SETTINGS, memory_bytes=2 << 30)  # what an actor asks Ray for
+    execute(begin(manifest, tmp_path / "shards", settings), "ray", 2)
+    assert shards(tmp_path / "shards") == undisturbed
 
 
 def test_executor_that_cannot_run_here_says_why(manifest, tmp_path, monkeypatch):

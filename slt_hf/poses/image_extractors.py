@@ -38,8 +38,13 @@ class PoseEstimation(Closing):
 
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.budget = budget
-        self._processor = AutoImageProcessor.from_pretrained(model)
-        self._model = AutoModelForPoseEstimation.from_pretrained(model).to(self.device).eval()
+        try:
+            self._processor = AutoImageProcessor.from_pretrained(model)
+            self._model = AutoModelForPoseEstimation.from_pretrained(model).to(self.device).eval()
+        except (OSError, ValueError, ImportError) as error:  # ValueError: Sapiens without torchvision, other models
+            raise PreparationError(
+                f"expected a pose estimation model of transformers in {model}, found: {' '.join(str(error).split())}"
+            ) from None
         self.tools = {"transformers": metadata.version("transformers"), "model": str(model)}
         if revision := getattr(self._model.config, "_commit_hash", None):
             self.tools["revision"] = revision
@@ -103,7 +108,7 @@ class Rtmlib(Closing):
 
     def _landmarks(self, images: list[np.ndarray], bbox: list[float] | None) -> tuple[np.ndarray, np.ndarray]:
         people = [self._model(np.ascontiguousarray(image[..., ::-1])) for image in images]  # rtmlib expects BGR
-        chosen = [(keypoints[i], scores[i]) for keypoints, scores in people for i in [_largest(keypoints, scores)]]
+        chosen = [_nearest(keypoints, scores) for keypoints, scores in people]
         return np.stack([points for points, _ in chosen]), np.stack([scores for _, scores in chosen])
 
 
@@ -144,11 +149,14 @@ def extract_in_batches(
     return make_clip(all_points, all_confidence, np.array(times), extractor.layout, fps, *size, str(video))
 
 
-def _largest(keypoints: np.ndarray, scores: np.ndarray) -> int:
-    """The person nearest the camera: the widest box of confident points."""
+def _nearest(keypoints: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of (people, V, 2) and (people, V) the person nearest the camera: the widest box of confident points."""
 
     def area(points: np.ndarray, score: np.ndarray) -> float:
         seen = points[score > 0.3]
         return float(np.ptp(seen, axis=0).prod()) if len(seen) else 0.0
 
-    return int(np.argmax([area(*person) for person in zip(keypoints, scores, strict=True)]))
+    if not len(keypoints):
+        return np.full((133, 2), np.nan), np.zeros(133)
+    nearest = int(np.argmax([area(*person) for person in zip(keypoints, scores, strict=True)]))
+    return keypoints[nearest], scores[nearest]

@@ -183,31 +183,39 @@ def find_extraction_python() -> Path:
 
 
 def task_model(model: str | Path | None, checksum: str | None) -> Path:
-    """The .task file: as given, or fetched once into the cache; checked where a checksum is given.
+    """The .task file: as given, or fetched once into the cache, which needs its checksum.
 
     Raises:
         PreparationError: if it is absent, or not the file that was promised.
     """
+    path = _fetched(None if model is None else str(model), checksum) if _is_remote(model) else Path(str(model))
+    if not path.is_file():
+        raise PreparationError(f"expected a .task file at {path}, found none; check the path")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if checksum and found != checksum:
+        raise PreparationError(
+            f"{path}: expected SHA-256 {checksum}, found {found}; remove the file and fetch it again"
+        )
+    return path.absolute()
+
+
+def _is_remote(model: str | Path | None) -> bool:
+    return model is None or str(model).startswith(("http://", "https://"))
+
+
+def _fetched(address: str | None, checksum: str | None) -> Path:
+    """The file of an address in the cache; asked for once."""
     from slt_hf.data.fetch import fetch
 
-    if model is None and checksum is None:
+    if checksum is None:
         raise PreparationError(
             "expected the checksum of the model to fetch, found none; pass checksum=<SHA-256>, or model=<.task file>"
         )
-    if model is None or str(model).startswith(("http://", "https://")):
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "slt_hf"
-        fetched = fetch(str(model or HOLISTIC_TASK), cache)
-        if fetched.file is None:
-            raise PreparationError(f"expected to fetch the model, found: {fetched.reason}")
-        model = fetched.file
-    if not Path(model).is_file():
-        raise PreparationError(f"expected a .task file at {model}, found none; check the path")
-    found = hashlib.sha256(Path(model).read_bytes()).hexdigest()
-    if checksum and found != checksum:
-        raise PreparationError(
-            f"{model}: expected SHA-256 {checksum}, found {found}; remove the file and fetch it again"
-        )
-    return Path(model).absolute()
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "slt_hf"
+    fetched = fetch(address or HOLISTIC_TASK, cache)
+    if fetched.file is None:
+        raise PreparationError(f"expected to fetch the model, found: {fetched.reason}")
+    return fetched.file
 
 
 def _error_of(reply: dict[str, Any], video: str) -> Exception:
