@@ -58,13 +58,17 @@ class SignToTextConfig(PreTrainedConfig):
             self.text_head_tied = self.text_config.get_text_config(decoder=True).tie_word_embeddings
         if self.ctc_compression and self.ctc_vocab_size is None:
             raise ValueError("ctc_compression expects a CTC head to read glosses with, found none; set ctc_vocab_size")
-        if self.hand_crop_width is not None:
-            self.validate_hand_crops()
 
     def validate_hand_crops(self):
-        """Raises ValueError where there are no landmarks to which crops of the hands could be added."""
+        """Called by `@strict` after construction.
+
+        Raises:
+            ValueError: if there are no landmarks to which crops of the hands could be added.
+        """
+        if self.hand_crop_width is None:
+            return
         found = self.encoder_config.model_type
-        if found != PoseEncoderConfig.model_type or (self.hand_crop_width or 0) % 4:
+        if found != PoseEncoderConfig.model_type or self.hand_crop_width % 4:
             raise ValueError(
                 f"hand_crop_width expects a pose encoder and a multiple of 4, found {found} and {self.hand_crop_width}"
                 "; correct the config"
