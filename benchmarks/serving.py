@@ -1,8 +1,11 @@
 """Load on a server of our own on loopback: live streams at a camera's rate, and clips from many callers.
 
-    python benchmarks/serving.py --streams 30 --seconds 60 --callers 8 --requests 2000 --output results/serving.json
+    python benchmarks/serving.py --streams 30 --seconds 60 --callers 8 --requests 20000 --output results/serving.json
+    python benchmarks/serving.py --soak-minutes 60 --output results/serving_soak.json
 
-The client runs on the same cores as the server and takes its share of them.
+The client runs on the same cores as the server and takes its share of them. `overhead` is what a request takes with a
+model that does nothing: reading, checking, queue and answer. A soak goes on with a few streams and callers and looks at
+the server's memory every minute.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +41,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of each stream")
     parser.add_argument("--callers", type=int, default=8)
     parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--stream-processes", type=int, default=2, help="0: beside the clips")
+    parser.add_argument("--soak-minutes", type=float, default=0.0, help="instead of the rest")
     parser.add_argument("--output", type=Path)
     asked = parser.parse_args()
-    clip, port = sign_unseen(seed=2)[1], free_port()
-    server = started_server(port)
-    try:
-        found: dict[str, Any] = {"command": "python " + " ".join(sys.argv)}
-        found["streams"] = asyncio.run(measure_streams(clip, port, asked.streams, asked.seconds))
-        found["requests"] = measure_requests(clip, port, asked.callers, asked.requests, server.pid)
-    finally:
-        server.terminate()
-        server.wait(60)
+    clip = sign_unseen(seed=2)[1]
+    found: dict[str, Any] = {"command": "python " + " ".join(sys.argv), "cores": os.cpu_count()}
+    if asked.soak_minutes:
+        with server(f"{{'bundled': None}}, stream_processes={asked.stream_processes}") as (port, process):
+            found["soak"] = soak(clip, port, process, asked.soak_minutes)
+    else:
+        with server(f"{{'bundled': None}}, stream_processes={asked.stream_processes}") as (port, process):
+            asyncio.run(measure_streams(clip, port, max(1, asked.stream_processes), 8))  # graphs are traced
+            found["streams"] = asyncio.run(measure_streams(clip, port, asked.streams, asked.seconds))
+            found["requests"] = measure_requests(clip, port, asked.callers, asked.requests, process)
+        with server("{}, nothing=True") as (port, process):
+            found["overhead"] = measure_requests(clip, port, asked.callers, asked.requests, process)
     print(json.dumps(found, indent=1))
     if asked.output:
         asked.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -58,22 +68,61 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def started_server(port: int) -> subprocess.Popen[bytes]:
-    """With the settings that users get, but for the rate of a key, which is not what is measured here."""
-    code = (
-        "from slt_hf.serving.server import run; from slt_hf.serving.settings import ServerSettings; "
-        f"run({{'bundled': None}}, ServerSettings(port={port}, open_to_all=True, streams_per_key=1000, "
-        "requests_per_minute=1_000_000), 'cpu')"
-    )
-    server = subprocess.Popen([sys.executable, "-c", code], env={"OMP_NUM_THREADS": "1", **os.environ})
-    for _ in range(600):
+SERVER = """
+from benchmarks.serving import serve_for_measuring
+serve_for_measuring(PORT, ARGUMENTS)
+"""
+
+
+def serve_for_measuring(port: int, models: dict[str, Any], stream_processes: int = 0, nothing: bool = False) -> None:
+    """With the settings that users get, but for the bounds of a key, which are not what is measured here."""
+    from slt_hf.pipeline import SignTranslator, Translation
+    from slt_hf.serving.batching import Batcher
+    from slt_hf.serving.server import run_service
+    from slt_hf.serving.service import Served, SignService
+    from slt_hf.serving.settings import ServerSettings
+
+    class Nothing(SignTranslator):
+        """Reads no clip."""
+
+        def __call__(self, clips: Any, **_: Any) -> Any:
+            return [Translation("", 1.0) for _ in clips]
+
+    bounds = {"streams_per_key": 1000, "requests_per_minute": 100_000_000, "requests_at_once": 1000}
+    settings = ServerSettings(port=port, open_to_all=True, stream_processes=stream_processes, **bounds)  # type: ignore[arg-type]
+    service = SignService(models, settings, "cpu")
+    if nothing:
+        model = Nothing.from_pretrained(device="cpu")
+        batcher = Batcher(model, settings.batch_size, settings.batch_wait_ms, settings.queue_size)
+        service.served, service.default = {"nothing": Served("nothing", model, batcher)}, "nothing"
+    run_service(service)
+
+
+@contextmanager
+def server(arguments: str) -> Iterator[tuple[int, int]]:
+    """Its port and process."""
+    port = free_port()
+    code = SERVER.replace("PORT", str(port)).replace("ARGUMENTS", arguments)
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=Path(__file__).parents[1])
+    try:
+        wait_until_ready(port, process)
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(900):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=1):
-                return server
+                return
         except OSError:
+            if process.poll() is not None:
+                break
             time.sleep(0.2)
-    server.kill()
-    raise SystemExit("the server did not come up within two minutes")
+    raise SystemExit("the server did not come up within three minutes")
 
 
 async def measure_streams(clip: PoseClip, port: int, streams: int, seconds: float) -> dict[str, Any]:
@@ -144,10 +193,31 @@ def measure_requests(clip: PoseClip, port: int, callers: int, requests: int, ser
     }
 
 
+def soak(clip: PoseClip, port: int, process: int, minutes: float) -> dict[str, Any]:
+    """Memory of the server and of its processes (MB) a minute, after one minute of warming up."""
+    memory, dropped, refused = [], 0, 0
+    until = time.monotonic() + 60 * minutes
+    measure_requests(clip, port, 2, 100, process)
+    asyncio.run(measure_streams(clip, port, 4, 60))
+    while time.monotonic() < until:
+        memory.append(resident_mb(process))
+        dropped += asyncio.run(measure_streams(clip, port, 4, 50))["dropped"]
+        refused += measure_requests(clip, port, 4, 200, process)["refused"]
+    return {
+        "minutes": minutes,
+        "memory_mb": [round(each, 1) for each in memory],
+        "memory_growth_mb": round(memory[-1] - memory[0], 1),
+        "dropped": dropped,
+        "refused": refused,
+    }
+
+
 def resident_mb(process: int) -> float:
-    """Linux only."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+    """Of a process and its children; Linux only."""
+    status = Path(f"/proc/{process}/status").read_text().splitlines()
+    own = next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return own + sum(resident_mb(int(child)) for child in children)
 
 
 def percentiles(values: np.ndarray) -> dict[str, float]:

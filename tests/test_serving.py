@@ -250,7 +250,7 @@ def test_a_stream_says_what_the_streaming_translator_says(client: TestClient, se
             found.append(stream.receive_json())
     assert [each["committed"] for each in found] == [event.committed for event in expected]
     assert [each["tentative"] for each in found] == [event.tentative for event in expected]
-    assert found[-1]["dropped"] == 0 and found[-1]["frame"] == len(scaled) - 1
+    assert found[-1]["dropped"] == 0 and found[0]["frame"] < found[-1]["frame"] < len(scaled)
 
 
 def test_browsers_bring_the_key_as_a_subprotocol_and_only_from_our_page(client: TestClient):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import cli
 from server_process import free_port, wait_until_ready
 
 pytest.importorskip("limits", reason="slt_hf[serve] is not installed")
@@ -68,3 +69,28 @@ def test_a_wrong_key_is_one_line(ports: tuple[int, int], tmp_path: Path, how: tu
     refused = client(str(tmp_path / "clip.pose"), "--url", url, *how, key="wrong")
     assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1, refused.stderr
     assert "slt-hf: error:" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_camera_is_read_live(ports: tuple[int, int], shared_data: Path):
+    """A video stands for the camera: its frames come in their own time, and those that come too fast are left out."""
+    from slt_hf.errors import PreparationError
+    from slt_hf.poses.mediapipe_extractor import find_extraction_python
+
+    try:
+        find_extraction_python()
+    except PreparationError as error:
+        pytest.skip(str(error))
+    video = shared_data / "continuous/how2sign_clips/videos/_15CDIexNDM_3-5-rgb_front.mp4"
+    url = f"http://127.0.0.1:{ports[0]}"
+    done = client("--camera", "--camera-device", str(video), "--url", url)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events and all(event["frame"] >= 0 for event in events)
+    missing = client("--camera", "--camera-device", "/dev/no-camera", "--url", url)
+    assert missing.returncode == 2 and "expected a camera" in missing.stderr
+
+
+def test_nothing_to_send_is_told():
+    done = cli("client")
+    assert done.exit_code == 2 and "--camera" in done.stderr

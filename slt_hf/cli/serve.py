@@ -20,6 +20,12 @@ def serve(
     device: Annotated[str | None, typer.Option(help="cuda, mps, cpu; the best one there is if left out.")] = None,
     certificate: Annotated[Path | None, typer.Option(help="TLS certificate chain.")] = None,
     private_key: Annotated[Path | None, typer.Option(help="TLS private key.")] = None,
+    stream_processes: Annotated[
+        int, typer.Option(help="Processes for live streams, each with the models; 0: beside the clips.")
+    ] = 0,
+    corrections: Annotated[
+        Path | None, typer.Option(help="Folder for corrections that users send, with their poses; else none is taken.")
+    ] = None,
     new_key: Annotated[bool, typer.Option("--new-key", help="Make a key, print it and its hash, and end.")] = False,
     fetch_landmarks: Annotated[
         bool, typer.Option("--fetch-landmarks", help="Fetch what the page finds landmarks with (npm), and end.")
@@ -44,7 +50,15 @@ def serve(
     from slt_hf.serving.settings import ServerSettings
 
     hashes = tuple(key_file.read_text(encoding="utf-8").split()) if key_file else ()
-    settings = ServerSettings(host=host, port=port, grpc_port=grpc_port, api_key_hashes=hashes, open_to_all=open_to_all)
+    settings = ServerSettings(
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        api_key_hashes=hashes,
+        open_to_all=open_to_all,
+        stream_processes=stream_processes,
+        corrections=corrections,
+    )
     run(named(models or []), settings, device, certificate, private_key)
 
 

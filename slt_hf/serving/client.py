@@ -6,7 +6,9 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -15,9 +17,12 @@ import numpy as np
 from slt_hf.errors import SignDataError
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_files import pose_bytes
-from slt_hf.serving.frames import write_frame
+from slt_hf.serving.frames import BYTES_PER_POINT, HEADER, write_frame
 
 TIMEOUT_SECONDS = 60
+LAST_SECONDS = 10.0  # for what was signed last, when nothing more is sent
+CAMERA_LAYOUT = "holistic_543"
+CAMERA_FRAME = HEADER.size + 543 * BYTES_PER_POINT  # bytes
 
 
 class ServerError(SignDataError):
@@ -74,8 +79,10 @@ def over_grpc(clip: PoseClip, url: str, key: str | None, model: str) -> dict[str
     return {"translation": text[0].decode(), "confidence": float(confidence[0])}
 
 
-async def live(clip: PoseClip, url: str, key: str | None, model: str | None = None) -> AsyncIterator[dict[str, Any]]:
-    """Replay a clip at its own rate over `/stream`; what is read, as it comes, to the end of the clip.
+async def live(
+    frames: AsyncIterator[bytes], layout: str, url: str, key: str | None, model: str | None = None
+) -> AsyncIterator[dict[str, Any]]:
+    """Send frames over `/stream` as they come; what is read, as it comes, until they end.
 
     Raises:
         ServerError: with the server's words.
@@ -84,11 +91,10 @@ async def live(clip: PoseClip, url: str, key: str | None, model: str | None = No
     from websockets.exceptions import ConnectionClosed, WebSocketException
 
     try:
-        async with connect(stream_address(url, clip.layout, model), additional_headers=bearer(key)) as socket:
-            sender = asyncio.create_task(send_frames(clip, socket))
+        async with connect(stream_address(url, layout, model), additional_headers=bearer(key)) as socket:
+            sender = asyncio.create_task(send_frames(frames, socket))
             try:
-                async for message in socket:
-                    event = json.loads(message)
+                while (event := await next_event(socket, sender)) is not None:
                     yield event
                     if sender.done() and event["final"]:
                         return
@@ -100,14 +106,65 @@ async def live(clip: PoseClip, url: str, key: str | None, model: str | None = No
         raise ServerError(f"expected a stream at {url}, found {error}; check address and key") from error
 
 
-async def send_frames(clip: PoseClip, socket: Any) -> None:
+async def next_event(socket: Any, sender: asyncio.Task[None]) -> dict[str, Any] | None:
+    """None where nothing comes any more: nobody signed at the end."""
+    receiver = asyncio.ensure_future(socket.recv())
+    await asyncio.wait([receiver, sender], return_when=asyncio.FIRST_COMPLETED)
+    if sender.done():
+        sender.result()  # raises what stopped it
+        await asyncio.wait([receiver], timeout=LAST_SECONDS)
+    if not receiver.done():
+        receiver.cancel()
+        return None
+    return json.loads(receiver.result())
+
+
+async def send_frames(frames: AsyncIterator[bytes], socket: Any) -> None:
+    async for frame in frames:
+        await socket.send(frame)
+    await socket.send("finish")
+
+
+async def of_clip(clip: PoseClip) -> AsyncIterator[bytes]:
+    """A clip's frames at its own rate."""
     largest = float(np.nanmax(np.abs(clip.points), initial=1e-6))  # float16 is finest near 1
     started = asyncio.get_running_loop().time()
     for number, (points, confidence) in enumerate(zip(clip.points / largest, clip.confidence, strict=True)):
         seconds = number / clip.fps
         await asyncio.sleep(started + seconds - asyncio.get_running_loop().time())
-        await socket.send(write_frame(1000 * seconds, number, points, confidence))
-    await socket.send("finish")
+        yield write_frame(1000 * seconds, number, points, confidence)
+
+
+async def of_camera(device: str) -> AsyncIterator[bytes]:
+    """A camera's frames, its landmarks found in the environment of MediaPipe; no picture leaves this machine.
+
+    Raises:
+        ServerError: if the camera cannot be opened.
+        PreparationError: if there is no such environment.
+    """
+    from slt_hf.poses.mediapipe_extractor import find_extraction_python
+
+    here = Path(__file__).parent
+    worker = [here / "camera_worker.py", device, here.parent / "poses" / "mediapipe_worker.py"]
+    process = await asyncio.create_subprocess_exec(
+        find_extraction_python(), *map(str, worker), stdout=PIPE, stderr=PIPE, limit=1 << 20
+    )
+    assert process.stdout is not None and process.stderr is not None
+    told = asyncio.create_task(process.stderr.read())
+    try:
+        while True:
+            try:
+                yield await process.stdout.readexactly(CAMERA_FRAME)
+            except asyncio.IncompleteReadError:
+                break
+        if await process.wait():
+            last = (await told).decode("utf-8", "replace").strip().splitlines()[-1:]
+            raise ServerError(
+                f"expected a camera at {device}, found: {' '.join(last)}; name another with --camera-device"
+            )
+    finally:
+        if process.returncode is None:
+            process.kill()
 
 
 def stream_address(url: str, layout: str, model: str | None) -> str:

@@ -23,15 +23,25 @@ def write_frame(time_ms: float, number: int, points: np.ndarray, confidence: np.
     return HEADER.pack(time_ms, number) + placed.tobytes() + (confidence > 0).astype(np.uint8).tobytes()
 
 
+def time_of(message: bytes, num_points: int) -> float:
+    """When a frame was taken, ms.
+
+    Raises:
+        ClipError: if the message is no frame of so many points.
+    """
+    expected = HEADER.size + num_points * BYTES_PER_POINT
+    if len(message) != expected:
+        raise ClipError(f"expected {expected} bytes for {num_points} points, found {len(message)}; name the layout")
+    return HEADER.unpack_from(message)[0]
+
+
 def read_frame(message: bytes, num_points: int) -> tuple[float, int, np.ndarray, np.ndarray]:
     """Time (ms), number, points (V, 3), confidence (V,).
 
     Raises:
         ClipError: if the message has another length.
     """
-    expected = HEADER.size + num_points * BYTES_PER_POINT
-    if len(message) != expected:
-        raise ClipError(f"expected {expected} bytes for {num_points} points, found {len(message)}; name the layout")
+    time_of(message, num_points)
     time_ms, number = HEADER.unpack_from(message)
     points = np.frombuffer(message, "<f2", num_points * 3, HEADER.size).reshape(num_points, 3).astype(np.float32)
     seen = np.frombuffer(message, np.uint8, num_points, HEADER.size + num_points * 6) > 0

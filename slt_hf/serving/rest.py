@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, WebSocket
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from slt_hf import __version__
 from slt_hf.errors import SignDataError
 from slt_hf.pipeline import Translation
+from slt_hf.serving.corrections import Corrections, clip_of_frames
 from slt_hf.serving.errors import OverloadedError, TooLargeError, UnknownModelError
 from slt_hf.serving.inference_protocol import infer_answer, infer_clip, metadata
 from slt_hf.serving.keys import Guard
 from slt_hf.serving.metrics import ServiceMetrics
-from slt_hf.serving.service import SignService
+from slt_hf.serving.service import SignService, clip_of
 from slt_hf.serving.sockets import Sockets
 from slt_hf.serving.web_page import add_page
 
@@ -46,6 +48,8 @@ def build_app(service: SignService, certificate: Path | None = None, private_key
     add_translate(app, service, metrics)
     add_inference_protocol(app, service, metrics)
     add_page(app, settings)
+    if settings.corrections is not None:
+        add_corrections(app, service, Corrections(settings.corrections, settings.max_corrections_bytes))
     sockets = Sockets(service, metrics)
 
     @app.websocket("/stream")
@@ -111,6 +115,18 @@ def add_translate(app: FastAPI, service: SignService, metrics: ServiceMetrics) -
             said = {"labels": [{"label": label, "probability": score} for label, score in found.labels]}
             said["known"] = found.known
         return said | {"confidence": found.confidence, "milliseconds": found.milliseconds}
+
+
+def add_corrections(app: FastAPI, service: SignService, corrections: Corrections) -> None:
+    @app.post("/corrections")
+    async def correct(
+        request: Request, text: str, read: str = "", model: str | None = None, layout: str | None = None
+    ) -> dict[str, str]:
+        """Keep a clip with a better text. The body is a `.pose` file or, with `layout`, frames of a stream."""
+        body = await request.body()
+        clip = clip_of(body) if layout is None else clip_of_frames(body, layout)
+        service.check_length(clip)
+        return {"id": await run_in_threadpool(corrections.add, clip, text, read, service.find(model).name)}
 
 
 def add_inference_protocol(app: FastAPI, service: SignService, metrics: ServiceMetrics) -> None:

@@ -20,10 +20,15 @@ def run(
     certificate: Path | None = None,
     private_key: Path | None = None,
 ) -> None:
+    """Load the models and serve until SIGTERM or SIGINT."""
+    run_service(SignService(models, settings, device), certificate, private_key)
+
+
+def run_service(service: SignService, certificate: Path | None = None, private_key: Path | None = None) -> None:
     """Serve until SIGTERM or SIGINT."""
     import uvicorn
 
-    service = SignService(models, settings, device)
+    settings = service.settings
     uvicorn.run(
         build_app(service, certificate, private_key),
         host=settings.host,

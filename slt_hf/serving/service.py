@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from slt_hf.checkpoint import find_checkpoint, read_json
 from slt_hf.errors import ClipError, SignDataError
-from slt_hf.pipeline import CLASSIFIERS, Classification, SignClassifier, SignTranslator, Translation, reads_video
+from slt_hf.pipeline import Classification, SignTranslator, Translation, reads_video
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_inputs import to_clip
 from slt_hf.serving.batching import Batcher
 from slt_hf.serving.errors import OverloadedError, TooLargeError, UnknownModelError
+from slt_hf.serving.model_loading import load_served
 from slt_hf.serving.settings import ServerSettings
+from slt_hf.serving.stream_host import LocalStream, OpenStream, StreamProcesses
 from slt_hf.serving.videos import VideoDesk, ending_of
 
 
@@ -45,13 +46,12 @@ class SignService:
         self, models: Mapping[str, str | os.PathLike | None], settings: ServerSettings, device: str | None = None
     ):
         self.settings = settings
+        self.sources, self.device = dict(models), device
         self.served = {name: self._load(name, source, device) for name, source in models.items()}
         self.default = next(iter(self.served), "")
 
     def _load(self, name: str, source: str | os.PathLike | None, device: str | None) -> Served:
-        folder = find_checkpoint(source)
-        named = (read_json(folder, "config.json").get("architectures") or [""])[0]
-        model: Any = (SignClassifier if named in CLASSIFIERS else SignTranslator).from_pretrained(folder, device=device)
+        model = load_served(source, device)
         settings = self.settings
         batcher = Batcher(
             lambda clips: compute(model, clips), settings.batch_size, settings.batch_wait_ms, settings.queue_size
@@ -59,10 +59,27 @@ class SignService:
         return Served(name, model, batcher)
 
     @cached_property
+    def stream_processes(self) -> StreamProcesses:
+        return StreamProcesses(self.settings.stream_processes, self.sources, self.device)
+
+    async def open_stream(self, name: str | None, layout: str) -> OpenStream:
+        """A live stream with a model.
+
+        Raises:
+            UnknownModelError, ClipError: if there is no such model or layout.
+        """
+        served = self.find(name)
+        if self.settings.stream_processes:
+            return await self.stream_processes.open(served.name, layout)
+        return LocalStream(served.model, layout, served.batcher.thread)
+
+    @cached_property
     def videos(self) -> VideoDesk:
         return VideoDesk(self.settings)
 
     def start(self) -> None:
+        if self.settings.stream_processes:
+            self.stream_processes  # noqa: B018  they take a while to load: not while the first caller waits
         for served in self.served.values():
             served.batcher.start()
 
@@ -70,6 +87,8 @@ class SignService:
         """Answer what was asked already."""
         for served in self.served.values():
             await served.batcher.stop()
+        if "stream_processes" in vars(self):
+            self.stream_processes.close()
         if "videos" in vars(self):  # one was uploaded
             self.videos.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from slt_hf.errors import RecipeError
 
@@ -40,6 +41,10 @@ class ServerSettings:
     """Longest time of decoding it; finding poses in it may take `request_seconds`"""
     video_queue_size: int = 4
     """Videos that may be open or wait; the next is refused with 429"""
+    corrections: Path | None = None
+    """Folder for corrections that users send, with the poses they belong to; None keeps nothing"""
+    max_corrections_bytes: int = 1024**3
+    """Of that folder; then no more are taken"""
     max_clip_seconds: float = 60.0
     """Longer clips are refused before the model sees them"""
     batch_size: int = 8
@@ -56,6 +61,8 @@ class ServerSettings:
     """Of a key, over REST and gRPC together"""
     streams_per_key: int = 30
     """Open at once, WebSockets and gRPC streams together"""
+    stream_processes: int = 0
+    """Processes that compute streams, each with the models loaded; 0 computes them in the server's own, beside clips"""
     max_message_bytes: int = 64 * 1024
     """Of one frame of a stream; 543 points of three float16 and their presence are 4 kB"""
     max_frames_per_second: float = 120.0

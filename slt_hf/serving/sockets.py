@@ -17,13 +17,14 @@ from starlette.websockets import WebSocketDisconnect
 
 from slt_hf.errors import ClipError, SignDataError
 from slt_hf.processing.landmarks import get_layout
-from slt_hf.serving.frames import read_frame
+from slt_hf.serving.errors import OverloadedError
+from slt_hf.serving.frames import time_of
 from slt_hf.serving.keys import SUBPROTOCOL
 from slt_hf.serving.metrics import ServiceMetrics
 from slt_hf.serving.service import SignService
-from slt_hf.streaming import StreamEvent, StreamingTranslator
+from slt_hf.serving.stream_host import Message, OpenStream
 
-POLICY = 1008  # close code
+POLICY, TRY_LATER = 1008, 1013  # close codes
 WAITING = 64  # frames that may wait: two seconds; then the oldest are dropped
 
 
@@ -38,11 +39,13 @@ class Sockets:
         await socket.accept(offered[0] if offered else None)
         self.metrics.streams.inc()
         try:
-            served = self.service.find(model)
-            if not served.translates:
-                raise ClipError(f"model {served.name} reads single signs; send it clips")
-            stream = StreamingTranslator(served.model, layout)
-            await OneSocket(socket, stream, self.service, served.batcher.thread, self.metrics).run()
+            stream = await self.service.open_stream(model, layout)
+            try:
+                await OneSocket(socket, stream, get_layout(layout).num_points, self.service, self.metrics).run()
+            finally:
+                await stream.close()
+        except OverloadedError as error:
+            await close(socket, TRY_LATER, str(error))
         except SignDataError as error:
             await close(socket, POLICY, " ".join(str(error).split()))
         except WebSocketDisconnect:
@@ -55,17 +58,15 @@ class OneSocket:
     """Takes frames as they come and reads them as fast as the model can; what is too much is dropped, oldest first."""
 
     def __init__(
-        self, socket: WebSocket, stream: StreamingTranslator, service: SignService, thread: Any, metrics: ServiceMetrics
+        self, socket: WebSocket, stream: OpenStream, num_points: int, service: SignService, metrics: ServiceMetrics
     ):
-        self.socket, self.stream, self.settings, self.thread = socket, stream, service.settings, thread
-        self.metrics = metrics
-        self.num_points = get_layout(stream.layout).num_points
-        self.waiting: list[Any] = []
+        self.socket, self.stream, self.settings, self.metrics = socket, stream, service.settings, metrics
+        self.num_points = num_points
+        self.waiting: list[Message] = []
         self.news = asyncio.Event()
         self.closed = False
         self.dropped = 0
         self.last_ms = float("-inf")
-        self.frame = -1
 
     async def run(self) -> None:
         reader = asyncio.create_task(self._take())
@@ -74,8 +75,8 @@ class OneSocket:
                 await self.news.wait()
                 self.news.clear()
                 batch, self.waiting = self.waiting, []
-                for event in await asyncio.get_running_loop().run_in_executor(self.thread, self._compute, batch):
-                    await self.socket.send_json(self._told(event))
+                for event in await self.stream.push(batch):
+                    await self.socket.send_json({**event, "dropped": self.dropped})
             reader.result()  # raises what the reader met
         finally:
             reader.cancel()
@@ -107,12 +108,12 @@ class OneSocket:
         data = message["bytes"]
         if len(data) > self.settings.max_message_bytes:
             raise ClipError(f"expected at most {self.settings.max_message_bytes} bytes, found {len(data)}; send less")
-        frame = read_frame(data, self.num_points)
-        if frame[0] - self.last_ms < 1000 / self.settings.max_frames_per_second:
+        time_ms = time_of(data, self.num_points)
+        if time_ms - self.last_ms < 1000 / self.settings.max_frames_per_second:
             self._drop(1)
             return
-        self.last_ms = frame[0]
-        self.waiting.append(frame)
+        self.last_ms = time_ms
+        self.waiting.append(data)
         if len(self.waiting) > WAITING:
             self._drop(len(self.waiting) - WAITING)
             del self.waiting[:-WAITING]
@@ -120,19 +121,6 @@ class OneSocket:
     def _drop(self, count: int) -> None:
         self.dropped += count
         self.metrics.dropped.inc(count)
-
-    def _compute(self, batch: list[Any]) -> list[StreamEvent]:
-        events: list[StreamEvent] = []
-        for frame in batch:
-            if frame is None:
-                events += self.stream.finish()
-                continue
-            time_ms, self.frame, points, confidence = frame
-            events += self.stream.push(points, time_ms, confidence)
-        return events
-
-    def _told(self, event: StreamEvent) -> dict[str, Any]:
-        return {**vars(event), "frame": self.frame, "dropped": self.dropped}
 
 
 async def close(socket: WebSocket, code: int, reason: str) -> None:

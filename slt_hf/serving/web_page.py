@@ -68,7 +68,7 @@ def add_page(app: FastAPI, settings: ServerSettings) -> None:
 
     @app.get("/page/about.json", include_in_schema=False)
     def about() -> JSONResponse:
-        return JSONResponse(about_the_page(), headers=told)
+        return JSONResponse(about_the_page(settings), headers=told)
 
     @app.get("/example")
     def example(seed: int = 0) -> Response:
@@ -80,8 +80,9 @@ def add_page(app: FastAPI, settings: ServerSettings) -> None:
     app.mount("/page", PageFiles(PAGE, told))
 
 
-def about_the_page() -> dict[str, Any]:
+def about_the_page(settings: ServerSettings) -> dict[str, Any]:
     return {
+        "corrections": settings.corrections is not None,
         "landmarks": landmark_finder.installed(),
         "howToGet": landmark_finder.HOW_TO_GET,
         "numPoints": get_layout(LAYOUT).num_points,

@@ -10,7 +10,7 @@ import { Transcript, save } from "./transcript.js";
 const at = (id) => document.getElementById(id);
 const LAYOUT = "holistic_543";
 const settings = { paused: false, pushToSign: false, held: false };
-let source = null, finder = null, about = null, opening = 0, beganMs = 0, ticks = [];
+let source = null, finder = null, about = null, opening = 0, beganMs = null, ticks = [];
 
 const skeleton = new Skeleton(at("skeleton"));
 const transcript = new Transcript(at("transcript"), (count) => {
@@ -42,8 +42,30 @@ function show(event) {
 }
 
 function addLine(text, confidence, startMs, endMs) {
+  beganMs ??= startMs; // the transcript's times count from its first sign
   const start = Math.max(0, startMs - beganMs);
-  transcript.add({ text, confidence, startMs: start, endMs: Math.max(start, endMs - beganMs) });
+  const line = { text, confidence, startMs: start, endMs: Math.max(start, endMs - beganMs) };
+  const item = transcript.add(line);
+  const frames = about.corrections ? stream.between(startMs, endMs) : null;
+  if (frames?.size) item.append(correctButton(item, line, frames));
+}
+
+/** Sends landmarks and the better text, when its user says so. */
+function correctButton(item, line, frames) {
+  const button = Object.assign(document.createElement("button"), { textContent: "Correct", className: "correct" });
+  button.onclick = async () => {
+    const text = prompt("What was signed? The landmarks of this utterance and your text are sent and kept.", line.text);
+    if (!text?.trim()) return;
+    try {
+      await server.correct(frames, { text, read: line.text, model: at("model").value, layout: LAYOUT });
+      line.text = item.children[1].textContent = text;
+      button.remove();
+      say("Thank you. Your correction is kept.");
+    } catch (error) {
+      say(error.message, true);
+    }
+  };
+  return button;
 }
 
 // --- frames ---
@@ -98,18 +120,15 @@ const startCamera = () => watch(async () => {
   if (!navigator.mediaDevices) throw new Error("Browsers give cameras to pages on https:// or localhost only.");
   const found = await loadFinder();
   say("Opening the camera.");
-  beganMs = performance.now();
   return [await Camera.open(at("video"), found, take, () => stop()), at("video")];
 });
 
 const showExample = () => watch(async () => {
   const buffer = await server.example(Math.floor(Math.random() * 1000));
-  beganMs = performance.now();
   return [new Recording(buffer, about.numPoints, take, () => stop("That was all."))];
 });
 
 const openFile = (file) => watch(async () => {
-  beganMs = 0;
   if (file.name.toLowerCase().endsWith(".pose")) return readPose(file);
   const found = await loadFinder();
   return [await VideoFile.open(at("video"), file, found, take, () => stop("That was all.")), at("video")];
@@ -117,10 +136,10 @@ const openFile = (file) => watch(async () => {
 
 async function readPose(file) {
   say(`Reading ${file.name}.`);
-  const found = await server.translate(file, at("model").value);
+  const now = performance.now(), found = await server.translate(file, at("model").value);
   const text = found.translation ?? found.labels[0].label;
   show({ committed: text, tentative: "", confidence: found.confidence, final: true, dropped: 0,
-         latencyMs: found.milliseconds, start_ms: 0, end_ms: found.milliseconds });
+         latencyMs: found.milliseconds, start_ms: now, end_ms: performance.now() });
   say(`${file.name} is read.`);
 }
 
@@ -168,7 +187,7 @@ at("picture").onclick = () => {
 };
 at("hold").onpointerdown = (event) => { at("hold").setPointerCapture(event.pointerId); hold(true); };
 at("hold").onpointerup = at("hold").onpointercancel = () => hold(false);
-at("clear").onclick = () => transcript.clear();
+at("clear").onclick = () => { transcript.clear(); beganMs = null; };
 at("save-text").onclick = () => save(transcript.asText(), "transcript.txt", "text/plain");
 at("save-subtitles").onclick = () => save(transcript.asSubtitles(), "transcript.vtt", "text/vtt");
 at("key-form").onsubmit = (event) => {
@@ -205,6 +224,7 @@ async function listModels() {
 mirror(true);
 about = await server.about();
 skeleton.strokes = about.strokes;
+if (about.corrections) at("privacy").append(" Only an utterance that you correct is kept, with its points and your text.");
 if (!about.landmarks) {
   at("missing").hidden = false;
   at("missing").append("Camera and videos need the landmark finder, which is not installed on this server. " +

@@ -20,3 +20,7 @@ export const example = async (seed) => (await ask(`example?seed=${seed}`)).array
 export async function translate(file, model) {
   return (await ask(`translate?${new URLSearchParams({ model })}`, { method: "POST", body: file })).json();
 }
+
+export async function correct(frames, { text, read, model, layout }) {
+  return (await ask(`corrections?${new URLSearchParams({ text, read, model, layout })}`, { method: "POST", body: frames })).json();
+}

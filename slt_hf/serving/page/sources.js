@@ -1,12 +1,12 @@
 // What is watched: a camera, a video that stays in this browser, or recorded landmarks. Each calls `onFrame` with
-// {timeMs, points, seen} and `onEnd` when there is no more.
+// {timeMs, points, seen} and `onEnd` when there is no more. All times are on the page's clock, performance.now().
 
 import { unpackAll } from "./frame.js";
 
 /** Pictures of a video element, one at a time: while one is looked at, newer ones replace each other. */
 class Pictures {
   constructor(video, finder, onFrame, onEnd) {
-    Object.assign(this, { video, finder, onFrame, onEnd, running: true });
+    Object.assign(this, { video, finder, onFrame, onEnd, running: true, began: performance.now() });
     finder.reset();
     this.loop();
   }
@@ -16,7 +16,7 @@ class Pictures {
       const { now, mediaTime } = await nextPicture(this.video);
       if (!this.running) return;
       if (this.video.ended) return this.onEnd();
-      const frame = await this.finder.find(this.video, this.live ? now : 1000 * mediaTime);
+      const frame = await this.finder.find(this.video, this.live ? now : this.began + 1000 * mediaTime);
       if (this.running) this.onFrame(frame);
     }
   }

@@ -5,10 +5,11 @@ import { pack } from "./frame.js";
 const KEY_PROTOCOL = "slt-hf.key.";
 const WAITING_BYTES = 32 * 1024; // more is not put behind what the network has not taken: the newest frame matters
 const RETRY_MS = 3000;
+const KEPT_FRAMES = 1500; // of landmarks, in this tab alone, in case its user corrects what was read
 
 export class Stream {
   constructor({ onEvent, onState }) {
-    Object.assign(this, { onEvent, onState, number: 0, skipped: 0, sentAt: new Map(), retryAt: 0, socket: null });
+    Object.assign(this, { onEvent, onState, number: 0, skipped: 0, sentAt: new Map(), kept: [], retryAt: 0, socket: null });
   }
 
   configure({ model, layout, key }) {
@@ -40,7 +41,15 @@ export class Stream {
     const number = this.number++;
     this.sentAt.set(number, performance.now());
     this.sentAt.delete(number - 1000);
-    this.socket.send(pack(frame, number));
+    const packed = pack(frame, number);
+    this.socket.send(packed);
+    this.kept.push([frame.timeMs, packed]);
+    if (this.kept.length > KEPT_FRAMES) this.kept.shift();
+  }
+
+  /** The frames of a time that is not long past. */
+  between(startMs, endMs) {
+    return new Blob(this.kept.filter(([time]) => time >= startMs && time <= endMs).map(([, packed]) => packed));
   }
 
   /** The utterance is over. */
