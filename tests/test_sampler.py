@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,3 +101,40 @@ def test_sampler_drives_a_data_loader():
     sampler = FrameBudgetBatchSampler([3, 9, 4, 8, 5], max_frames=16)
     loader = DataLoader(list(range(5)), batch_sampler=sampler, collate_fn=list)  # type: ignore[arg-type]
     assert sorted(i for batch in loader for i in batch) == [0, 1, 2, 3, 4]
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory in use from /proc, as Linux has it")
+def test_memory_stays_flat_over_ten_epochs(tmp_path):
+    """Shards, sampler, processor, collator, loader: what eight more epochs read is ten times what they may keep."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from torch.utils.data import DataLoader
+
+    from slt_hf.data.collator import SignCollator
+    from slt_hf.data.storage import SCHEMA, ShardDataset, encode_clip
+    from slt_hf.processing.feature_extraction_pose import PoseFeatureExtractor
+    from slt_hf.processing.pose_files import PoseClip
+
+    rng = np.random.default_rng(0)
+    clips = [
+        PoseClip(rng.normal(300, 99, (100, 85, 2)).astype("f4"), np.ones((100, 85), "f4"), "signing_85", 25.0)
+        for _ in range(100)
+    ]
+    rows = [{name: None for name in SCHEMA.names} | encode_clip(clip) | {"id": str(i)} for i, clip in enumerate(clips)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), tmp_path / "train-00000-of-00001.parquet")
+    dataset = ShardDataset(tmp_path, "train", columns=["id"], cache_dir=tmp_path / "cache")
+    sampler = FrameBudgetBatchSampler(dataset.lengths, max_frames=800)
+    collator = SignCollator(PoseFeatureExtractor(), text_column=None)
+    loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=collator)  # type: ignore[arg-type,var-annotated]
+    used, read = [], 0
+    for epoch in range(10):
+        sampler.set_epoch(epoch)
+        dataset.set_epoch(epoch)
+        read = sum(batch["pose_values"].nbytes for batch in loader)
+        used.append(resident_bytes())
+    assert read > 9_000_000  # bytes of model input an epoch
+    assert max(used[2:]) - max(used[:2]) < 0.8 * read
