@@ -105,8 +105,18 @@ class VideoWorker:
         self._ready = False
 
     def wait_until_ready(self) -> None:
-        if not self._ready:
-            self._ready = bool(self.line().get("ready"))
+        """Its imports are done.
+
+        Raises:
+            PreparationError: if it cannot run here.
+        """
+        try:
+            self._ready = self._ready or bool(self.line().get("ready"))
+        except EOFError:
+            raise PreparationError(
+                f"expected a decoding process, found that it ended with code {self.process.wait()} before its first "
+                "video; it needs Linux, PyAV (slt_hf[data]) and 400 MB of memory_bytes"
+            ) from None
 
     def send(self, request: dict[str, Any], body: bytes | None) -> None:
         assert self.process.stdin is not None

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from test_video import make_video
 
-from slt_hf.errors import ClipError, VideoError
+from slt_hf.errors import ClipError, PreparationError, VideoError
 from slt_hf.guarded_video import GuardedClip, GuardedDecoder, GuardedExtractor, VideoLimits, read_untrusted
 from slt_hf.poses.video import read_video
 from slt_hf.processing.feature_extraction_video import VideoFeatureExtractor
@@ -72,6 +72,19 @@ def test_frames_are_those_of_trusted_reading(decoder, clip, how):
         assert (video.frames == expected.frames).all() and video.frames.dtype == np.uint8
         np.testing.assert_allclose(video.times_ms, expected.times_ms)
     assert video.info == expected.info
+
+
+def test_sizes_whose_rows_lie_apart_in_memory_are_read(decoder):
+    for size in ((222, 62), (34, 46), (2, 2)):
+        body = encode("mpeg4", "mp4", size, 3)
+        assert (decoder.read(body).frames == read_video(body).frames).all()
+
+
+def test_process_that_cannot_start_says_what_it_needs(monkeypatch):
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with GuardedDecoder(LIMITS, workers=1) as decoder:
+        with pytest.raises(PreparationError, match="ended with code 1 before its first video; it needs Linux, PyAV"):
+            decoder.read(b"video")
 
 
 def test_model_input_is_that_of_the_trusted_file(decoder, clip):
@@ -262,7 +275,6 @@ def test_one_call_reads_with_this_process_own_workers(clip):
 
 
 def test_poses_of_a_strangers_video(shared_data, decoder):
-    from slt_hf.errors import PreparationError
     from slt_hf.poses.mediapipe_extractor import find_extraction_python
 
     try:

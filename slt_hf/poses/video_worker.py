@@ -1,7 +1,7 @@
 """Runs as a process of its own with little memory: decodes one unknown video after the other, and holds nothing else.
 
 `slt_hf.guarded_video` starts it, and kills it when it takes too long. On stdin a request is a line of JSON and, for
-videos in memory, the file's bytes; on stdout come frames, each a line {"time_ms", "shape"} and its pixels, then
+videos in memory, the file's bytes; on stdout come frames, each a line {"shape"} and its pixels, then
 {"done": true, "order": [...]}, or {"error": ...}. Nothing that comes from here is ever unpickled.
 
     {"size": 120000, "path": null, "seconds": 120, "budget": {...}, "read": {"num_frames": 8, ...}}
@@ -16,7 +16,7 @@ import time
 import types
 from pathlib import Path
 
-PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF")
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
 
 
 def load_reading():
@@ -29,20 +29,25 @@ def load_reading():
     return video_frames, video_reading
 
 
-def answer(out, pixels=None, **values):
+def answer(out, **values):
     out.write(json.dumps(values).encode() + b"\n")
-    if pixels is not None:
-        out.write(memoryview(pixels).cast("B"))
+    out.flush()
+
+
+def send_image(out, image):
+    """A line with its shape, then its pixels; rows of odd widths lie apart in memory, so they are joined first."""
+    pixels = image.tobytes()
+    out.write(json.dumps({"shape": image.shape}).encode() + b"\n" + pixels)
     out.flush()
 
 
 def serve(source, request, out, frames, reading):
     """One request: the frames that are wanted go out as they are decoded; here only their numbers are kept."""
     budget = frames.VideoBudget(**request["budget"])
-    if isinstance(source, bytes) and source.startswith(PICTURES[:3]) or _is_webp(source):
+    if isinstance(source, bytes) and (source.startswith(PICTURES) or source[8:12] == b"WEBP"):
         with reading._as_video_error(source):
             image = frames.read_picture(reading._rewound(source), budget)
-        answer(out, image, time_ms=0.0, shape=image.shape)
+        send_image(out, image)
         return answer(out, done=True, order=[0], info=[image.shape[1], image.shape[0], None, None, 1])
     with reading._as_video_error(source):
         times = frames.packet_times(reading._rewound(source), budget)
@@ -55,16 +60,12 @@ def serve(source, request, out, frames, reading):
     sent = []
 
     def send(image):
-        answer(out, image, time_ms=None, shape=image.shape)
+        send_image(out, image)
         sent.append(None)
         return frames.np.full((1, 1, 1), len(sent) - 1)
 
     video = reading.read_video(source, budget=budget, fit=send, **request["read"])
     answer(out, done=True, order=video.frames.ravel().tolist(), times_ms=video.times_ms.tolist(), info=video.info)
-
-
-def _is_webp(source):
-    return isinstance(source, bytes) and source[:4] == b"RIFF" and source[8:12] == b"WEBP"
 
 
 def leave_with_parent(parent):
