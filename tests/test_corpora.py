@@ -87,6 +87,13 @@ def test_both_layouts_of_wlasl_agree(shared_data):
     }
 
 
+def test_frames_of_the_nslt_files_cut_nothing(shared_data):
+    """They count in clips that are cut already, at rates that the file does not give: as times they would be wrong."""
+    samples = {sample.id: sample for sample in read(shared_data, "wlasl", "wlasl/nslt_100.json").samples}
+    assert {(s.start_ms, s.end_ms, s.fps) for s in samples.values()} == {(None, None, None)}
+    assert (samples["05237"].num_frames, samples["05237"].extras) == (55, {"frame_start": 1, "frame_end": 55})
+
+
 def test_a_gloss_that_a_file_does_not_give_is_none(shared_data, tmp_path):
     (tmp_path / "nslt_100.json").write_bytes((shared_data / "annotations" / "wlasl" / "nslt_100.json").read_bytes())
     samples = CORPORA["wlasl"].read(tmp_path).samples

@@ -132,3 +132,18 @@ def test_real_fingerspelling(shared_data):
     rows = summary_rows(inspect_dataset(shared_data / "isolated" / "fingerspelling", max_clips=40))
     assert [(row["split"], row["rows"]) for row in rows] == [("train", 360), ("validation", 62), ("all", 422)]
     assert 0 < rows[0]["missing_left_hand"] < 1
+
+
+def test_shards_beside_the_manifest_of_their_corpus_are_what_is_looked_at(dataset, tmp_path):
+    """`slt-hf prepare FOLDER --corpus NAME` leaves its manifest with the shards; they hold what is left of it."""
+    from slt_hf.data.preparation import PreparationSettings, prepare
+
+    (dataset / "b.pose").unlink()
+    (dataset / "shards").mkdir()
+    rows = [
+        Sample(id=name, pose=f"../{name}.pose", gloss="BOOK", split="train" if name < "c" else "test") for name in "abc"
+    ]
+    write_manifest(rows, dataset / "shards" / "manifest.jsonl")
+    prepare(dataset / "shards" / "manifest.jsonl", dataset / "shards", PreparationSettings(workers=1))
+    collection = open_collection(dataset / "shards")
+    assert (collection.kind, {sample.id for sample in collection.samples}) == ("shards", {"a", "c"})

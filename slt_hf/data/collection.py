@@ -43,6 +43,8 @@ def open_collection(path: str | Path) -> Collection:
         PoseFileError: nothing there, or nothing that holds clips. ManifestError: a manifest that cannot be read.
     """
     path = Path(path)
+    if path.is_dir() and any(_is_shard(file) for file in path.glob("data/*.parquet")):
+        return _shards(path)  # what slt-hf prepare wrote; of a corpus the manifest lies beside it
     manifest = path if path.is_file() and path.suffix in ENDINGS else _manifest_in(path)
     if manifest is not None and manifest.suffix == ".parquet" and _is_shard(manifest):
         return _shards(path)
