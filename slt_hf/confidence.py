@@ -17,6 +17,7 @@ import numpy as np
 from slt_hf.errors import CheckpointError
 
 FILE = "calibration.json"
+NAMES = "scores, confidences, abstain_below, data, slowest_ms"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Calibration:
     Attributes:
         scores, confidences: the points, rising; without any, a score stays what it is.
         abstain_below: a stream says nothing below this confidence, unless its policy names another threshold.
+        slowest_ms: nor where it took longer than this for each character, unless its policy says so; None: no limit.
         data: what it was fitted on.
     """
 
@@ -33,6 +35,7 @@ class Calibration:
     confidences: tuple[float, ...] = ()
     abstain_below: float = 0.0
     data: str = ""
+    slowest_ms: float | None = None
 
     def __post_init__(self) -> None:
         curve = (self.scores, self.confidences)
@@ -60,9 +63,11 @@ class Calibration:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             scores, confidences = (tuple(float(each) for each in values[name]) for name in ("scores", "confidences"))
-            return cls(scores, confidences, float(values["abstain_below"]), str(values["data"]))
+            slowest = values["slowest_ms"]
+            slowest_ms = None if slowest is None else float(slowest)
+            return cls(scores, confidences, float(values["abstain_below"]), str(values["data"]), slowest_ms)
         except (TypeError, KeyError, ValueError) as error:
-            raise CheckpointError(f"{path}: expected scores, confidences, abstain_below and data; {error!r}") from error
+            raise CheckpointError(f"{path}: expected all of {NAMES}, found {error!r}; fit it again") from error
 
     def save(self, folder: str | Path) -> None:
         (Path(folder) / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")

@@ -54,6 +54,7 @@ def test_scores_that_are_all_the_same_give_one_confidence():
 
 def test_a_curve_is_read_as_it_was_written(tmp_path: Path):
     curve = Calibration.fit(*overconfident(0), abstain_below=0.4, data="2000 draws")
+    curve = replace(curve, slowest_ms=200.0)
     curve.save(tmp_path)
     assert Calibration.load(tmp_path) == curve
 
@@ -85,11 +86,12 @@ def test_a_checkpoint_with_a_curve_answers_through_it(tmp_path: Path, clips: lis
         {"scores": [0.1], "confidences": [0.1, 0.2]},
         {"scores": [0.1], "confidences": [1.2]},
         {"scores": [0.1]},
+        {"scores": [], "confidences": [], "slowest_ms": "slow"},
         {"scores": "high", "confidences": [1]},
     ],
 )
 def test_a_damaged_curve_is_refused(tmp_path: Path, values: dict):
-    (tmp_path / FILE).write_text(json.dumps({"abstain_below": 0.0, "data": ""} | values))
+    (tmp_path / FILE).write_text(json.dumps({"abstain_below": 0.0, "data": "", "slowest_ms": None} | values))
     with pytest.raises(CheckpointError, match="expected"):
         Calibration.load(tmp_path)
 

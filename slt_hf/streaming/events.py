@@ -59,6 +59,9 @@ class StreamPolicy:
     min_confidence: float | None = None
     """Below it an utterance ends without text: the model abstains. None takes the threshold in the checkpoint's
     `calibration.json`, and 0 where it has none"""
+    slowest_ms: float | None = None
+    """An utterance that took longer than a second and this for each character of its text ends without text: hands were
+    up for something else. None takes the checkpoint's own limit, where it has one"""
     grounding: bool = False
     """Measure at the end of each utterance how much its text depends on the signing: one more forward pass"""
 

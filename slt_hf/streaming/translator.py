@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from typing import Any
@@ -12,6 +13,8 @@ from slt_hf.streaming.agreement import Agreement
 from slt_hf.streaming.events import StreamEvent, StreamPolicy
 from slt_hf.streaming.live_encoder import live_encoder
 from slt_hf.streaming.utterance_stream import UtteranceStream
+
+LEAD_MS = 1000.0  # of an utterance before and after what it says: hands on their way, and the pause that ends it
 
 
 class StreamingTranslator(UtteranceStream):
@@ -41,6 +44,8 @@ class StreamingTranslator(UtteranceStream):
         self.translator = translator
         own = translator.calibration.abstain_below
         self.min_confidence = own if self.policy.min_confidence is None else self.policy.min_confidence
+        slowest = translator.calibration.slowest_ms if self.policy.slowest_ms is None else self.policy.slowest_ms
+        self.slowest_ms = math.inf if slowest is None else slowest
         self.live = live_encoder(translator.engine, settings)
         self.agreement = Agreement(self.policy)
 
@@ -90,13 +95,17 @@ class StreamingTranslator(UtteranceStream):
         text, confidence, grounding = self.agreement.committed, 0.0, None
         if translation is not None:
             confidence, grounding = translation.confidence, translation.grounding
-            if text or confidence >= self.min_confidence:
+            if text or (confidence >= self.min_confidence and self._is_signing(translation.text)):
                 text = self.agreement.finish(translation.text)
         event = self._event(text, "", True, confidence, grounding)
         self.agreement = Agreement(self.policy)
         if self.live is not None:
             self.live.forget()
         return event
+
+    def _is_signing(self, text: str) -> bool:
+        """Whether the utterance was short enough for what it says."""
+        return 1000 * len(self.utterance) / self.fps <= LEAD_MS + self.slowest_ms * len(text) or not text
 
     def _read(self) -> Translation | None:
         """The offline translation of the utterance; None where nobody is seen."""
