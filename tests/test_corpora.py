@@ -421,6 +421,29 @@ def test_the_manifest_command_stops_at_bad_rows_and_can_skip_them(shared_data, t
     assert len(read_manifest(tmp_path / "rows.csv", check_files=False)) == 1
 
 
+def test_shared_signers_are_told_and_an_error_with_strict(tmp_path):
+    from command_line import cli
+
+    table = tmp_path / "rows.tsv"
+    table.write_text("id\tpose\tsigner\tsplit\na\tx.pose\tZ\ttrain\nb\ty.pose\tZ\ttest\n")
+    for command in (["manifest", "manifest", table], ["prepare", table, "--workers", 1]):
+        refused = cli(*command, "--strict", "--output", tmp_path / "strict.jsonl")
+        assert refused.exit_code == 2 and "column signer: expected each signer in one split" in refused.stderr
+    told = cli("manifest", "manifest", table, "--output", tmp_path / "rows.jsonl")
+    assert told.exit_code == 0 and told.stderr.count("column signer") == 1
+
+
+def test_prepare_leaves_out_bad_rows_where_told_to(tmp_path):
+    from command_line import cli
+
+    table = tmp_path / "rows.csv"
+    table.write_text("id,pose,start_ms,end_ms\na,x.pose,0,100\nb,y.pose,500,100\n")
+    refused = cli("prepare", table, "--output", tmp_path / "shards", "--workers", 1)
+    assert refused.exit_code == 2 and "row 2 of rows.csv, column end_ms" in refused.stderr
+    told = cli("prepare", table, "--output", tmp_path / "shards", "--workers", 1, "--skip-invalid")
+    assert told.exit_code == 0 and "| train | 1 | 1 |" in told.stdout
+
+
 def test_a_corpus_folder_becomes_shards_with_one_command(shared_data, tmp_path, capsys):
     """Rows whose poses are there are prepared, the others are `missing` in the ledger."""
     from slt_hf.cli.prepare import prepare

@@ -20,15 +20,20 @@ def manifest(
     skip_invalid: Annotated[
         bool, typer.Option(help="leave out rows that contradict themselves, with a warning each")
     ] = False,
+    strict: Annotated[bool, typer.Option(help="splits that share a signer or a recording are an error")] = False,
 ) -> None:
     """Turn a corpus' annotation file or folder into manifest rows, without needing the media."""
     import sys
 
     from slt_hf.data.corpora.gathering import gather
-    from slt_hf.data.manifest import write_manifest
+    from slt_hf.data.manifest import leaks, summary, write_manifest
+    from slt_hf.errors import ManifestError
 
     gathered = gather(corpus, annotations, config, glossary, media_dir, skip_invalid)
-    for message in gathered.problems + gathered.notes:
+    shared = leaks(gathered.samples)
+    if shared and strict:
+        raise ManifestError(f"{summary(shared)}\nmove or remove rows, or leave --strict out")
+    for message in dict.fromkeys(gathered.problems + gathered.notes + shared):
         print(f"slt-hf: {message}", file=sys.stderr)
     write_manifest(gathered.samples, output)
     if gathered.located is not None:

@@ -19,7 +19,8 @@ def prepare(
     ] = None,
     config: Annotated[str | None, typer.Option(help="Subset of the corpus, such as wlasl100.")] = None,
     glossary: Annotated[str | None, typer.Option(help="Signs of the corpus to keep: everyday, or a file.")] = None,
-    skip_invalid: Annotated[bool, typer.Option(help="Leave out the corpus' rows that contradict themselves.")] = False,
+    skip_invalid: Annotated[bool, typer.Option(help="Leave out rows that contradict themselves.")] = False,
+    strict: Annotated[bool, typer.Option(help="Splits that share a signer or a recording are an error.")] = False,
     report: Annotated[
         bool, typer.Option("--report", help="Only print what became of every item, and write it.")
     ] = False,
@@ -93,7 +94,7 @@ def prepare(
         terms=terms,
         name=name,
     )
-    plan = begin(manifest, output, settings, tuple(retry or ()))
+    plan = begin(manifest, output, settings, tuple(retry or ()), skip_invalid=skip_invalid, strict=strict)
     options: dict[str, Any] = {"partition": slurm_partition, "time": slurm_time} if executor == "slurm" else {}
     if executor != "local":
         execute(plan, executor, tasks, **options)

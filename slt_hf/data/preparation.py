@@ -84,9 +84,16 @@ def prepare(
     return finish(plan)
 
 
-def begin(manifest: str | Path, output: str | Path, settings: PreparationSettings, retry: tuple[str, ...] = ()) -> Plan:
-    """Make the plan, and the folder fit it."""
-    samples = read_manifest(manifest, check_files=False)
+def begin(
+    manifest: str | Path,
+    output: str | Path,
+    settings: PreparationSettings,
+    retry: tuple[str, ...] = (),
+    skip_invalid: bool = False,
+    strict: bool = False,
+) -> Plan:
+    """Make the plan, and the folder fit it; `skip_invalid` and `strict` are those of `read_manifest`."""
+    samples = read_manifest(manifest, check_files=False, skip_invalid=skip_invalid, strict=strict)
     if not samples:
         raise PreparationError(f"{manifest}: expected rows, found none; fill the manifest")
     plan = make_plan(samples, Path(manifest).absolute().parent, Path(output).absolute(), settings)
