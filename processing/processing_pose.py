@@ -132,12 +132,14 @@ class PoseProcessor(ProcessorMixin):
 
     def _labels(self, texts: list[str], max_length: int | None, languages: Sequence[str | None]) -> np.ndarray:
         encoded: list[list[int]] = []
+        options = {"max_length": max_length, "truncation": max_length is not None}
         for text, language in zip(texts, languages, strict=True):
-            if self.language_codes and language is not None:
-                self.language_tokens([language])  # checks it
-                self.tokenizer.tgt_lang = self.language_codes[language]
-            options = {"max_length": max_length, "truncation": max_length is not None}
-            encoded.append(self.tokenizer(text_target=text, **options)["input_ids"])
+            codes = [] if language is None else self.language_tokens([language])
+            if codes:
+                self.tokenizer.tgt_lang = self.language_codes[str(language)]
+            ids = self.tokenizer(text_target=text, **options)["input_ids"]
+            # mBART's, M2M100's and NLLB's put the code in; a model with another tokenizer must learn to write it, too
+            encoded.append(ids if not codes or codes[0] in ids else [*codes, *ids])
         labels = np.full((len(encoded), max(map(len, encoded), default=0)), IGNORED, dtype=np.int64)
         for row, ids in enumerate(encoded):
             labels[row, : len(ids)] = ids

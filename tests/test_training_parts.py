@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 
 from slt_hf.data.stitching import StitchedDataset, StitchingSettings, join_clips, spelled_words
 from slt_hf.errors import ClipError, RecipeError
+from slt_hf.processing import PoseFeatureExtractor, PoseProcessor
 from slt_hf.processing.pose_files import PoseClip
 from slt_hf.training.arguments import DataArguments, ModelArguments, parse_recipe
 from slt_hf.training.classification_trainer import ClassBalancedSampler
@@ -93,6 +95,38 @@ def test_each_row_begins_with_its_own_language() -> None:
     first = forced(torch.zeros(4, 1, dtype=torch.long), scores)
     assert first.argmax(-1).tolist() == [7, 7, 9, 9]
     assert forced(torch.zeros(4, 2, dtype=torch.long), scores) is scores
+
+
+def tokenizer_of(kind: str) -> Any:
+    """A tokenizer of a few words, which knows German and English by a code each."""
+    from tiny_checkpoints import tiny_tokenizer
+    from transformers import MBart50Tokenizer, NllbTokenizer
+
+    words = ["<s>", "<pad>", "</s>", "<unk>", "▁hello", "▁", "h"]
+    if kind == "mbart50":
+        return MBart50Tokenizer(vocab=[(word, -float(place > 3)) for place, word in enumerate(words)])
+    if kind == "nllb":
+        return NllbTokenizer(vocab={word: place for place, word in enumerate(words)}, merges=[])
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<eng>", "<deu>"]})
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    "kind, codes",
+    [
+        ("mbart50", {"eng": "en_XX", "deu": "de_DE"}),
+        ("nllb", {"eng": "eng_Latn", "deu": "deu_Latn"}),
+        ("plain", {"eng": "<eng>", "deu": "<deu>"}),
+    ],
+)
+def test_targets_begin_with_the_code_that_generation_will_force(kind: str, codes: dict[str, str]) -> None:
+    tokenizer = tokenizer_of(kind)
+    processor = PoseProcessor(PoseFeatureExtractor(), tokenizer, language_codes=codes)
+    clips = [PoseClip(np.ones((4, 85, 2), np.float32), np.ones((4, 85), np.float32), "signing_85", 25.0)] * 2
+    labels = processor(clips, text=["h", "h"], language=["eng", "deu"], return_tensors="pt")["labels"]
+    assert labels[:, 0].tolist() == processor.language_tokens(["eng", "deu"])
+    assert labels[:, 1:].tolist() == [labels[0, 1:].tolist()] * 2 and tokenizer.eos_token_id in labels[0].tolist()
 
 
 def test_ctc_paths_collapse() -> None:

@@ -1,0 +1,118 @@
+"""Options of a recipe, in runs as a user makes them: languages, schedules, the choice of a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import pytest
+import torch
+from test_training_scripts import COMMON, TINY_T5, WORDS, corpus, moving_clip, run  # noqa: F401
+
+from slt_hf import SignTranslator
+from slt_hf.data.manifest import read_manifest, write_manifest
+from slt_hf.data.tables import read_table
+from slt_hf.processing.pose_files import write_pose
+from slt_hf.training.translation_trainer import translation_scores
+
+GERMAN = ["hallo", "baum", "haus", "wasser"]
+
+
+@pytest.fixture(scope="module")
+def two_languages(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+    """The clips of `corpus` with German texts, and a tokenizer with both languages and a token for each."""
+    from transformers import PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("german")
+    samples = read_manifest(corpus / "manifest.csv")
+    for row, sample in enumerate(samples):
+        write_pose(moving_clip(row % 4, 12 + row), folder / f"{row}.pose")
+        sample.id, sample.pose, sample.language = f"d{row}", f"{row}.pose", "deu"
+        sample.text = GERMAN[WORDS.index(str(sample.text))]
+    write_manifest(samples, folder / "manifest.csv")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(corpus / "tokenizer")
+    tokenizer.add_tokens(GERMAN)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<eng>", "<deu>"]})
+    tokenizer.save_pretrained(folder / "tokenizer")
+    return folder
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    return json.loads((folder / "trainer_state.json").read_text())["log_history"]
+
+
+@pytest.mark.slow
+def test_mixed_corpora_are_answered_in_the_language_that_is_asked_for(
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    two_languages: Path,
+    tmp_path: Path,
+) -> None:
+    """The same signing stands for two texts: only the forced first token tells which one."""
+    manifests = [str(corpus / "manifest.csv"), str(two_languages / "manifest.csv")]
+    folder = run(
+        "train_translation.py", repository, corpus, tmp_path / "run", dataset=manifests, text_config=TINY_T5,
+        tokenizer=str(two_languages / "tokenizer"), language_codes={"eng": "<eng>", "deu": "<deu>"},
+        max_steps=40, eval_strategy="epoch", eval_steps=None, save_strategy="epoch", save_total_limit=1,
+        per_device_train_batch_size=8, learning_rate=0.003, lr_scheduler_type="constant", label_smoothing_factor=0.1,
+        load_best_model_at_end=True, metric_for_best_model="eval_chrf", early_stopping_evaluations=4,
+        predictions_format="parquet", max_target_tokens=8,
+    )  # fmt: skip
+    translator = SignTranslator.from_pretrained(folder, device="cpu")
+    clips = [str(corpus / f"{row}.pose") for row in range(4)]
+    for language, words in (("eng", WORDS), ("deu", GERMAN)):
+        assert {found.text for found in translator(clips, language=language)} <= set(words), language
+
+    state = json.loads((folder / "trainer_state.json").read_text())
+    scores = [entry for entry in state["log_history"] if "eval_chrf" in entry]
+    assert {"eval_eng_chrf", "eval_deu_chrf", "eval_deu_wer"} <= scores[-1].keys()
+    written = sorted((folder / "predictions").glob("*.parquet"))
+    assert len(written) == len(scores), "predictions of every epoch"
+
+    best = max(entry["eval_chrf"] for entry in scores)
+    assert state["best_metric"] == best and state["global_step"] <= 40
+    rows = read_table(written[-1]).rows
+    said = [
+        translator(str(corpus / f"{row['id'][1:]}.pose"), language="deu" if row["id"].startswith("d") else "eng").text
+        for row in rows
+    ]
+    kept = translation_scores(said, [row["reference"] for row in rows])
+    assert kept["chrf"] == pytest.approx(best), "the best checkpoint is what was saved"
+
+
+def test_glosses_of_a_ctc_head_are_scored_by_word_error_rate(
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    options = {"head": "ctc", "target": "gloss", "metric_for_best_model": "eval_wer", "greater_is_better": False}
+    run("train_translation.py", repository, corpus, tmp_path / "run", **options)
+    [scores] = [entry for entry in log_of(tmp_path / "run") if "eval_wer" in entry]
+    rows = read_table(next((tmp_path / "run" / "predictions").glob("*.csv"))).rows
+    said, asked = ([str(row[column] or "") for row in rows] for column in ("hypothesis", "reference"))
+    assert asked == WORDS and scores["eval_wer"] == pytest.approx(jiwer.wer(asked, said))
+
+
+def test_layers_thaw_and_learn_at_rates_of_their_own(
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Two steps an epoch: the text model is frozen for the first, and learns from the second on, its bottom slower."""
+    from safetensors.torch import load_file
+
+    options = {
+        "text_config": TINY_T5, "eval_strategy": "no", "save_strategy": "epoch", "max_steps": 4,
+        "freeze": ["encoder."], "unfreeze_at_epoch": {"text_model.": 1}, "layerwise_lr_decay": 0.1,
+        "lr_scheduler_type": "constant", "learning_rate": 0.01, "optim": "sgd", "max_grad_norm": 0.0,
+    }  # fmt: skip
+    folder = run("train_translation.py", repository, corpus, tmp_path / "run", **options)
+    first, last = (load_file(folder / name / "model.safetensors") for name in ("checkpoint-2", "checkpoint-4"))
+    changed = {name for name in first if not torch.equal(first[name], last[name])}
+    assert not any(name.startswith("encoder.") for name in changed)
+    assert any(name.startswith("text_model.decoder.block") for name in changed)
+    groups = torch.load(folder / "checkpoint-4" / "optimizer.pt", weights_only=True)["param_groups"]
+    rates = {round(group["lr"], 6) for group in groups}
+    assert max(rates) == 0.01 and min(rates) < 0.01
