@@ -18,6 +18,7 @@ from slt_hf.processing import PoseFeatureExtractor, PoseProcessor
 from slt_hf.processing.pose_files import PoseClip
 from slt_hf.training.arguments import DataArguments, ModelArguments, parse_recipe
 from slt_hf.training.classification_trainer import ClassBalancedSampler
+from slt_hf.training.models import build_classification_model, build_dual_encoder, build_translation_model
 from slt_hf.training.sign_trainer import FreezingCallback, learning_rate_multipliers
 from slt_hf.training.translation_trainer import ForcedLanguage, TranslationMetrics, collapse
 
@@ -127,6 +128,32 @@ def test_targets_begin_with_the_code_that_generation_will_force(kind: str, codes
     labels = processor(clips, text=["h", "h"], language=["eng", "deu"], return_tensors="pt")["labels"]
     assert labels[:, 0].tolist() == processor.language_tokens(["eng", "deu"])
     assert labels[:, 1:].tolist() == [labels[0, 1:].tolist()] * 2 and tokenizer.eos_token_id in labels[0].tolist()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"text_model": "t5"}, "lora_r above 0"),
+        ({"text_config": {"model_type": "t5"}, "lora_r": 4}, "a text_model to load in few bits"),
+        ({"text_model": "bert", "decoder_model": "gpt2", "lora_r": 4}, "two halves"),
+        ({"text_model": "t5", "lora_r": 4}, "bitsandbytes.*slt_hf.quantization"),
+    ],
+)
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+def test_few_bits_are_refused_where_they_cannot_be_had(
+    bits: str, options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slt_hf.training.models.find_spec", lambda name: None)  # as where it is not installed
+    with pytest.raises(RecipeError, match=message):
+        build_translation_model(ModelArguments(quantization=bits, **options), DataArguments())
+
+
+def test_few_bits_are_for_text_models_alone() -> None:
+    few = ModelArguments(quantization="4bit", lora_r=4, text_model="t5")
+    with pytest.raises(RecipeError, match="found isolated signs"):
+        build_classification_model(few, DataArguments(), ["a"])
+    with pytest.raises(RecipeError, match="found the contrastive stage"):
+        build_dual_encoder(few, DataArguments())
 
 
 def test_ctc_paths_collapse() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -115,15 +116,38 @@ def build_text_model(model: ModelArguments, vocabulary: int | None = None) -> Pr
     return AutoModelForSeq2SeqLM.from_pretrained(model.text_model, dtype=dtype, **options)
 
 
+def check_quantization(model: ModelArguments, task: str) -> None:
+    """Refuse what few bits cannot do, before anything is downloaded.
+
+    Args:
+        task: what is trained, for the message; few bits are for the text model of a translation model alone.
+
+    Raises:
+        RecipeError: if the recipe asks for few bits where weights would be loaded whole without a word.
+    """
+    if model.quantization is None:
+        return
+    expected = None
+    if task != "translation":
+        expected, found = "a text model behind a pose encoder or VideoMAE", task
+    elif not model.lora_r:
+        expected, found = "lora_r above 0, since weights in few bits are trained through adapters", "0"
+    elif model.text_model is None:
+        expected, found = "a text_model to load in few bits", "text_config, model_name_or_path or head: ctc instead"
+    elif model.decoder_model is not None:
+        expected, found = "a whole text_model", "two halves (decoder_model)"
+    elif find_spec("bitsandbytes") is None:
+        expected, found = "bitsandbytes, which `pip install 'slt_hf[quantization]'` brings", "none"
+    if expected is not None:
+        raise RecipeError(
+            f"quantization: {model.quantization} expected {expected}, found {found}; correct it or remove the option"
+        )
+
+
 def quantization(model: ModelArguments) -> Any:
-    """bitsandbytes settings, or None. A quantised model trains through LoRA only."""
+    """bitsandbytes settings, or None. A quantised model trains through LoRA only (`check_quantization`)."""
     if model.quantization is None:
         return None
-    if not model.lora_r:
-        raise RecipeError(
-            f"quantization: expected lora_r above 0 with {model.quantization}, found 0; weights in few bits cannot be "
-            "trained, so set lora_r"
-        )
     from transformers import BitsAndBytesConfig
 
     if model.quantization == "8bit":
@@ -159,6 +183,7 @@ def build_translation_model(model: ModelArguments, data: DataArguments) -> tuple
     Raises:
         RecipeError: if parts of the recipe do not fit together.
     """
+    check_quantization(model, "translation")
     frames = sees_frames(model)
     processor_class = SignVideoProcessor if frames else PoseProcessor
     if frames and model.head == "ctc":
@@ -178,7 +203,9 @@ def build_translation_model(model: ModelArguments, data: DataArguments) -> tuple
     complete_token_ids(text_model, tokenizer)
     encoder = build_encoder(model, extractor) if encoder is None else encoder
     joined = SignToTextForConditionalGeneration.from_encoder_text_pretrained(
-        encoder, text_model, text_encoder=model.text_encoder  # type: ignore[arg-type]
+        encoder,
+        text_model,
+        text_encoder=model.text_encoder,  # type: ignore[arg-type]
     )
     # text models come with limits of their own, T5 with 20 tokens: outputs may be as long as targets
     joined.generation_config.max_length, joined.generation_config.max_new_tokens = None, data.max_target_tokens
@@ -211,6 +238,7 @@ def build_classification_model(
     model: ModelArguments, data: DataArguments, classes: list[str]
 ) -> tuple[PreTrainedModel, Any]:
     """A model that names an isolated sign, with its feature extractor."""
+    check_quantization(model, "isolated signs")
     if sees_frames(model):
         return build_video_classifier(model, data, classes)
     if model.model_name_or_path is not None:
@@ -235,6 +263,7 @@ def with_encoder(cls: Any, encoder: PoseEncoderModel, fields: dict[str, Any], se
 
 def build_dual_encoder(model: ModelArguments, data: DataArguments) -> tuple[SignTextDualEncoderModel, PoseProcessor]:
     """Pose encoder and frozen text encoder for the contrastive stage, with their processor."""
+    check_quantization(model, "the contrastive stage")
     if model.model_name_or_path is not None:
         processor = PoseProcessor.from_pretrained(model.model_name_or_path)
         return load_checkpoint(SignTextDualEncoderModel, model.model_name_or_path), processor
