@@ -34,8 +34,14 @@ VIDEOMAE = {
     "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 192, "hidden_dropout_prob": 0.1,
 }  # fmt: skip
 LETTERS = {**VIDEOMAE, "num_frames": 2, "hidden_size": 128, "intermediate_size": 256}  # they hardly move
+I3D = {
+    "model_type": "slt_i3d", "image_size": 48, "num_frames": 16, "width_multiplier": 0.125, "dropout": 0.3,
+    "batch_norm_momentum": 0.1,  # of a few hundred steps; the published 0.01 is for many thousands
+}  # fmt: skip
+I3D_LETTERS = {**I3D, "num_frames": 8, "width_multiplier": 0.25}
 MODELS: dict[str, dict[str, Any]] = {
     "videomae": {"signs": {"encoder_config": VIDEOMAE}, "letters": {"encoder_config": LETTERS}},
+    "i3d": {"signs": {"encoder_config": I3D}, "letters": {"encoder_config": I3D_LETTERS, "num_train_epochs": 80}},
 }
 COMMON: dict[str, Any] = {
     "target": "gloss", "per_device_train_batch_size": 28, "lr_scheduler_type": "cosine", "warmup_steps": 30,
