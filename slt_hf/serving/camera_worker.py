@@ -6,6 +6,7 @@ A camera's frames wait for nobody: while one is looked at, those that come are t
 """
 
 import importlib.util
+import os
 import struct
 import sys
 import threading
@@ -14,7 +15,7 @@ import time
 import av
 import numpy as np
 
-OUT, sys.stdout = sys.stdout.buffer, sys.stderr  # MediaPipe prints
+OUT = os.fdopen(os.dup(1), "wb")  # a copy: MediaPipe prints, and its worker turns stdout away
 FORMATS = {"linux": "v4l2", "darwin": "avfoundation"}
 SEEN = 0.15  # a body point of lower visibility is a guess: legs under the table
 

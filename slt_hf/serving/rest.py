@@ -32,7 +32,7 @@ def build_app(service: SignService, certificate: Path | None = None, private_key
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        service.start()
+        await service.start()
         if settings.grpc_port is None:
             yield
         else:

@@ -17,7 +17,7 @@ from slt_hf.serving.batching import Batcher
 from slt_hf.serving.errors import OverloadedError, TooLargeError, UnknownModelError
 from slt_hf.serving.model_loading import load_served
 from slt_hf.serving.settings import ServerSettings
-from slt_hf.serving.stream_host import LocalStream, OpenStream, StreamProcesses
+from slt_hf.serving.stream_host import LocalStream, OpenStream, StreamProcesses, warm
 from slt_hf.serving.videos import VideoDesk, ending_of
 
 
@@ -52,6 +52,8 @@ class SignService:
 
     def _load(self, name: str, source: str | os.PathLike | None, device: str | None) -> Served:
         model = load_served(source, device)
+        if not self.settings.stream_processes:
+            warm(model)
         settings = self.settings
         batcher = Batcher(
             lambda clips: compute(model, clips), settings.batch_size, settings.batch_wait_ms, settings.queue_size
@@ -77,11 +79,11 @@ class SignService:
     def videos(self) -> VideoDesk:
         return VideoDesk(self.settings)
 
-    def start(self) -> None:
-        if self.settings.stream_processes:
-            self.stream_processes  # noqa: B018  they take a while to load: not while the first caller waits
+    async def start(self) -> None:
         for served in self.served.values():
             served.batcher.start()
+        if self.settings.stream_processes:
+            await self.stream_processes.ready()
 
     async def stop(self) -> None:
         """Answer what was asked already."""

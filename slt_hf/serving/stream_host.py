@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from slt_hf.errors import ClipError, SignDataError
-from slt_hf.pipeline import SignClassifier, SignTranslator
+from slt_hf.pipeline import SignClassifier, SignTranslator, reads_video
 from slt_hf.serving.errors import OverloadedError
 from slt_hf.serving.frames import read_frame
 from slt_hf.serving.model_loading import load_served
@@ -31,6 +31,8 @@ class FrameStream:
     """A stream of one person, fed with frames as they travel."""
 
     def __init__(self, model: SignTranslator | SignClassifier, layout: str):
+        if reads_video(model.processor):
+            raise ClipError("expected a model that reads poses, found one that sees frames; send it clips")
         kind = StreamingTranslator if isinstance(model, SignTranslator) else StreamingClassifier
         self.stream: Any = kind(model, layout)  # type: ignore[arg-type]
         self.frame = -1
@@ -46,6 +48,12 @@ class FrameStream:
                 events = self.stream.push(points, time_ms, seen)
             told += [{**vars(event), "frame": self.frame} for event in events]
         return told
+
+
+def warm(model: SignTranslator | SignClassifier) -> None:
+    """Graphs are traced when the first stream opens: not while somebody waits."""
+    if not reads_video(model.processor):
+        FrameStream(model, "holistic_543")
 
 
 class OpenStream(Protocol):
@@ -149,6 +157,10 @@ class StreamProcesses:
             raise
         return DistantStream(process, number)
 
+    async def ready(self) -> None:
+        """Until all have loaded their models."""
+        await asyncio.gather(*(process.call("close", -1) for process in self.processes))
+
     def close(self) -> None:
         for process in self.processes:
             process.close()
@@ -161,6 +173,8 @@ def compute_streams(pipe: Any, sources: Mapping[str, Source], device: str | None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server ends us when it is done
     torch.set_num_threads(1)  # processes share the cores
     models = {name: load_served(source, device) for name, source in sources.items()}
+    for model in models.values():
+        warm(model)
     streams: dict[int, FrameStream] = {}
     pipe.send("ready")
     while True:
