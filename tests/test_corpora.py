@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -320,6 +321,38 @@ def test_media_decide_whether_times_apply(tmp_path):
     ]
     assert Path(rows[0]["video"]).name == "90000.mp4" and rows[0]["start_ms"] is None
     assert Path(rows[1]["video"]).name == "0UsjUE-TXns.mp4" and (rows[1]["start_ms"], rows[1]["end_ms"]) == (1000, 2000)
+
+
+MEDIA = [
+    # corpus, annotations, id, where docs/data.md says that its clip may lie, whether the row's times cut it
+    ("asl_citizen", "asl_citizen", "9717397360056315-ALL GONE", "videos/9717397360056315-ALL GONE.mp4", False),
+    ("asl_citizen", "asl_citizen", "820103043744252-W.H.A.T", "poses/820103043744252-W.H.A.T.pose", False),
+    ("isign", "isign/ISLTranslate.csv", "1782bea75c7d-1", "videos/1782bea75c7d-1.mp4", False),
+    ("isign", "isign/ISLTranslate.csv", "1782bea75c7d-1", "poses/1782bea75c7d-1.pose", False),
+    ("how2sign", "how2sign", "-d5dN54tH2E_0-1-rgb_front", "raw_videos/-d5dN54tH2E-1-rgb_front.mp4", True),
+    ("how2sign", "how2sign", "-d5dN54tH2E_0-1-rgb_front", "videos/-d5dN54tH2E_0-1-rgb_front.mp4", False),
+    ("how2sign", "how2sign", "-d5dN54tH2E_0-1-rgb_front", "poses/-d5dN54tH2E_0-1-rgb_front.pose", False),
+    ("phoenix14t", "phoenix14t", "25October_2010_Monday_tagesschau-17",
+     "features/fullFrame-210x260px/test/25October_2010_Monday_tagesschau-17/images0001.png", False),
+    ("phoenix14t", "phoenix14t", "11August_2010_Wednesday_tagesschau-2",
+     "videos/11August_2010_Wednesday_tagesschau-2.mp4", False),
+    ("msasl", "msasl", "ri3NrdgfAtE_0_37_837", "raw_videos/ri3NrdgfAtE.mp4", True),
+    ("msasl", "msasl", "ri3NrdgfAtE_0_37_837", "poses/ri3NrdgfAtE_0_37_837.pose", False),
+    ("include", "include", "Animals/4. Bird/MVI_2988", "Animals/4. Bird/MVI_2988.MOV", False),
+    ("include", "include", "Animals/4. Bird/MVI_2988", "poses/Animals/4. Bird/MVI_2988.pose", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("corpus, path, name, place, cut_by_times", MEDIA)
+def test_media_are_found_where_the_guide_puts_them(shared_data, tmp_path, corpus, path, name, place, cut_by_times):
+    sample = next(sample for sample in read(shared_data, corpus, path).samples if sample.id == name)
+    assert not CORPORA[corpus].locate(replace(sample), tmp_path)
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / place).write_bytes(b"x")
+    assert CORPORA[corpus].locate(sample, tmp_path)
+    found = sample.pose if place.endswith(".pose") else sample.video
+    assert found in (str(tmp_path / place), str((tmp_path / place).with_name("*.png")))
+    assert (sample.end_ms is not None) == cut_by_times
 
 
 def test_a_changed_annotation_file_is_seen_despite_the_cache(tmp_path):
