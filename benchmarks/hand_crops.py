@@ -57,14 +57,18 @@ def main() -> None:
     parser.add_argument("--signers", type=int, default=12, help="of the training clips; each signs every letter")
     parser.add_argument("--test-signers", type=int, default=4)
     parser.add_argument("--damage", type=float, default=0.8, help="share of frames whose fingers are lost")
+    parser.add_argument("--way", choices=list(WAYS), action="append", help="only this one; results of others are kept")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, help="JSON file of the results")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train = make_rows(range(options.signers), options.damage)
     test = make_rows(range(10_000, 10_000 + options.test_signers), options.damage)
-    found = {}
-    for way, (damaged, crops) in WAYS.items():
+    found: dict[str, Any] = {}
+    if options.output and options.output.is_file():
+        found = json.loads(options.output.read_text(encoding="utf-8"))["ways"]
+    for way in options.way or WAYS:
+        damaged, crops = WAYS[way]
         found[way] = run(train, test, damaged, crops, options.steps)
         print(way, found[way], flush=True)
     if options.output:
