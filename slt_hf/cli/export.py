@@ -11,7 +11,10 @@ TARGETS = "onnx, onnx-int8, triton, tensorrt or tensorrt-llm"
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder, Hub repository, or `bundled`.")],
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="Folder, Hub repository, or `bundled`; of an export too, for triton."),
+    ],
     output: Annotated[Path, typer.Option(help="New folder.")],
     to: Annotated[str, typer.Option(help=f"{TARGETS}.")] = "onnx",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub repository.")] = None,
