@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -268,6 +269,19 @@ def test_malformed_collection_is_refused_or_read_in_part(decoder, shared_data):
             except VideoError:
                 refused.append(path.stem)
     assert set(refused) == {"cut_half", "empty", "head_only", "no_index", "text_as_mp4"}
+
+
+def test_mutated_files_are_read_or_refused_by_one_and_the_same_worker(decoder, clip):
+    good, rng, worker = clip.read_bytes(), random.Random(5), decoder._free.queue[0].process.pid
+    for _ in range(60):
+        data = bytearray(good)
+        for _ in range(rng.choice([1, 5, 50])):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        try:
+            assert decoder.read(bytes(data), num_frames=rng.choice([None, 4])).frames.ndim == 4
+        except (VideoError, ClipError):
+            pass
+    assert decoder._free.queue[0].process.pid == worker
 
 
 def test_one_call_reads_with_this_process_own_workers(clip):
