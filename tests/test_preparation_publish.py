@@ -68,8 +68,8 @@ def test_pushed_dataset_opens_and_streams_without_slt_hf(prepared, hub_server):
     assert "license: cc-by-4.0" in card and "| train | 5 | 4 |" in card and "| `pose` | binary |" in card
     assert 'load_dataset("signs/words", split="train", streaming=True)' in card
     example = card.split("```python\n")[1].split("```")[0]
-    assert "20 75 3" in hub_server.python(f"{example}\nprint(*points.shape)", without=["slt_hf"])
-    told = json.loads(hub_server.python(READ, without=["slt_hf"]).strip().splitlines()[-1])
+    program = f"{example}\nassert points.shape == (20, 75, 3)\n{READ}"
+    told = json.loads(hub_server.python(program, without=["slt_hf"]).strip().splitlines()[-1])
     assert told["rows"] == {"train": 4, "validation": 2} and told["same"]
     assert (told["text"], told["layout"], told["fps"]) == ("Satz 4", "holistic_75", 25.0)
     np.testing.assert_allclose(told["first"], (100, 200, 3), atol=0.5)
@@ -93,6 +93,13 @@ def test_unfinished_folder_is_not_published(prepared, tmp_path):
     (tmp_path / "data/train-0.parquet").write_bytes((prepared / "data/train-00000-of-00002.parquet").read_bytes())
     with pytest.raises(PreparationError, match="found no README.md and no census.json"):
         push_dataset_folder(tmp_path, "signs/words")
+
+
+def test_dataset_without_a_single_clip_is_not_published(tmp_path):
+    write_manifest([Sample("gone", pose="gone.pose", text="x")], tmp_path / "m.csv")
+    prepare(tmp_path / "m.csv", tmp_path / "shards", PreparationSettings(workers=1))
+    with pytest.raises(PreparationError, match="expected clips in .*found none; slt-hf prepare --report"):
+        push_dataset_folder(tmp_path / "shards", "signs/nothing")
 
 
 def test_changed_licence_changes_the_card_and_no_shard(prepared, tmp_path):

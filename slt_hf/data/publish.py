@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from slt_hf.data.dataset_card import PLACE
 from slt_hf.data.storage import find_shards
 from slt_hf.errors import PreparationError
@@ -42,6 +44,10 @@ def push_dataset_folder(folder: Path, repo_id: str, private: bool = False, messa
     if absent:
         raise PreparationError(
             f"expected a finished preparation in {folder}, found no {' and no '.join(absent)}; run slt-hf prepare again"
+        )
+    if not sum(pq.read_metadata(shard).num_rows for shard in folder.glob("data/*.parquet")):
+        raise PreparationError(
+            f"expected clips in {folder}, found none; slt-hf prepare --report --output {folder} says where they are"
         )
     api = HfApi(token=read_token())
     with hub_errors(f"pushing {folder} to {repo_id}"):
