@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 from slt_hf import SignTranslator
-from slt_hf.demonstration import sign_unseen
+from slt_hf.demonstration import idle_unseen, sign_unseen
 from slt_hf.errors import ClipError, RecipeError
+from slt_hf.pipeline import Preparer
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_resampling import resample
 from slt_hf.streaming import StreamEvent, StreamingTranslator, StreamPolicy
 from slt_hf.streaming.activity import SigningActivity
 from slt_hf.streaming.agreement import Agreement
 from slt_hf.streaming.frame_clock import FrameClock
+from slt_hf.streaming.live_decoder import LiveDecoder
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +114,66 @@ def test_an_empty_chair_says_nothing(translator: SignTranslator, sentence: PoseC
     assert stream(translator, empty) == []
 
 
+def test_a_hand_that_is_not_found_has_not_gone_down(sentence: PoseClip):
+    lost = dataclasses.replace(sentence, confidence=sentence.confidence.copy())
+    hands = slice(501, 543)
+    raised = len(sentence.points) // 2
+    lost.confidence[raised - 6 : raised + 6, hands] = 0
+    activity = SigningActivity(lost.layout, StreamPolicy(pause_ms=80), lost.fps)
+    changes = [activity.push(*frame) for frame in frames_of(lost)]
+    assert [change for change in changes if change] == ["start", "end"] and changes.index("end") > raised + 6
+
+
+def test_hands_that_do_not_sign_say_nothing(translator: SignTranslator):
+    """Most of them: scratching heads, rubbing eyes, wandering hands; without the limits every one said something."""
+    without_limits = {"min_confidence": 0.0, "slowest_ms": 1e6}
+    clips = [idle_unseen(seed)[1] for seed in range(8)]
+    said, unlimited = (
+        sum(
+            bool(event.committed)
+            for c in clips
+            for event in StreamingTranslator(translator, c.layout, **limits).translate(c)
+        )
+        for limits in ({}, without_limits)
+    )
+    assert said <= 1 and unlimited >= 6
+
+
+def test_the_checkpoint_names_the_limits_unless_the_policy_does(translator: SignTranslator):
+    own, named = StreamingTranslator(translator), StreamingTranslator(translator, min_confidence=0.2, slowest_ms=1e6)
+    assert (own.min_confidence, own.slowest_ms) == (
+        translator.calibration.abstain_below,
+        translator.calibration.slowest_ms,
+    )
+    assert (named.min_confidence, named.slowest_ms) == (0.2, 1e6)
+
+
+def test_too_little_text_for_the_time_is_silence(translator: SignTranslator, sentence: PoseClip):
+    [quick] = StreamingTranslator(translator, sentence.layout, min_confidence=0.0, slowest_ms=1e6).translate(sentence)
+    [slow] = StreamingTranslator(translator, sentence.layout, min_confidence=0.0, slowest_ms=1.0).translate(sentence)
+    assert quick.committed and not slow.committed and slow.confidence == quick.confidence
+
+
 # --- what is said ---
+
+
+def test_a_final_event_tells_what_its_text_owes_to_the_signing(translator: SignTranslator, sentence: PoseClip):
+    events = stream(translator, sentence, grounding=True)
+    assert [event.grounding for event in events[:-1]] == [None] * (len(events) - 1)
+    assert 0.3 < events[-1].grounding <= 1
+
+
+def test_a_guess_in_small_pieces_is_the_greedy_sentence(translator: SignTranslator, sentence: PoseClip):
+    batch = next(Preparer(translator.processor)(sentence, 1))
+    memory = translator.engine.model.encode(**batch.inputs)
+    decoder = LiveDecoder(translator.engine.model)
+    [greedy] = translator.engine.generate_from(memory, num_beams=1)
+    for _ in range(2):  # from nothing, then from the same guess
+        decoder.begin(memory)
+        found = next(found for found in iter(decoder.step, "never") if found is not None)
+        assert found.tokens == greedy.tokens and decoder.memory is None
+        assert found.confidence == pytest.approx(greedy.confidence, abs=1e-4)
+    assert decoder.passes == 1
 
 
 def test_what_stands_is_the_offline_translation_of_the_utterance(translator: SignTranslator, sentence: PoseClip):

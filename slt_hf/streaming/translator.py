@@ -83,10 +83,9 @@ class StreamingTranslator(UtteranceStream):
         if guess is None:
             return []
         confidence = self.translator.calibration(guess.confidence)
-        if confidence < self.min_confidence:
-            return []
         text = self.translator.processor.batch_decode([guess.tokens], skip_special_tokens=True)[0].strip()
-        self.agreement.take(text)
+        if confidence >= self.min_confidence:
+            self.agreement.take(text)
         return [self._event(self.agreement.committed, self.agreement.rest(text), False, confidence)]
 
     def _close(self) -> StreamEvent:
