@@ -80,6 +80,28 @@ def video_rows(report: dict[str, Any]) -> Iterator[Row]:
             yield f"small {model} from random weights, {task}: {meant}", told, report["command"]
 
 
+def left_out_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Groups that a real recipe has not seen: alphabets (F1), sources (W)."""
+    for task, result in report.items():
+        told = ", ".join(f"{group} {scores['top1']:.2f}" for group, scores in result["left out"].items())
+        yield f"{TASKS[task]}, one group left out, top-1", told, result["command"]
+
+
+def data_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Random rows of shards to model input, beside other ways."""
+    times = report["times_faster"]
+    told = f"{times['shards holistic_543 / pose-format']:.0f} times pose-format, "
+    told += f"{times['shards holistic_543 / pickle']:.0f} times pickles; "
+    told += f"{times['ready inputs / pickle']:.0f} times with inputs made once"
+    yield "random rows a second from shards to model input", told, report["command"]
+
+
+def extract_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Pose extraction beside MediaPipe alone."""
+    told = f"{report['of_bare_loop']:.2f} of a bare MediaPipe loop"
+    yield "video frames a second of `slt-hf extract`", told, report["command"]
+
+
 def bundled_rows(card: dict[str, Any]) -> Iterator[Row]:
     """Scores in the bundled checkpoint's card."""
     found: dict[str, list[str]] = {}
@@ -93,9 +115,12 @@ def bundled_rows(card: dict[str, Any]) -> Iterator[Row]:
 SOURCES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
     "slt_hf/checkpoints/demo/card.yaml": bundled_rows,
     "results/real.json": real_rows,
+    "results/real_cross_validation.json": left_out_rows,
     "results/learning.json": learning_rows,
     "results/two_stages.json": stages_rows,
     "results/encoder_speed.json": speed_rows,
+    "results/data_speed.json": data_rows,
+    "results/extract_speed.json": extract_rows,
     "results/real_videos.json": video_rows,
 }
 
