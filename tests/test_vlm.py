@@ -318,3 +318,12 @@ def test_four_bits_train_and_answer(manifest, tmp_path, monkeypatch, repository,
         seeing = translator.engine.model.get_submodule("base_model.model.model.vision_tower").modules()
         assert not any("bit" in type(module).__name__ for module in seeing)
         assert translator(CLIP, max_new_tokens=2).confidence > 0
+
+
+@pytest.mark.slow
+def test_stopped_run_goes_on_from_its_checkpoint(trained, tmp_path, monkeypatch, repository, capsys):
+    folder = Path(shutil.copytree(trained, tmp_path / "run"))
+    run(trained.parent / "recipe.yaml", monkeypatch, repository, output_dir=folder, max_steps=3, resume=True)
+    state = json.loads((folder / "trainer_state.json").read_text())
+    assert [entry["step"] for entry in state["log_history"] if "loss" in entry] == [1, 2, 3]
+    assert capsys.readouterr().out.count("'loss'") == 1  # the first two steps were not done again
