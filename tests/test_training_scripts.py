@@ -230,8 +230,9 @@ class Crash(Exception):
     """Stands for a lost machine."""
 
 
+@pytest.mark.parametrize("batches", [{"per_device_train_batch_size": 3}, {"frames_per_batch": 64}], ids=str)
 def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(
-    repository: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    batches: dict[str, int], repository: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {
         "text_config": {**TINY_T5, "dropout_rate": 0.2},  # random states must come back, too
@@ -239,7 +240,7 @@ def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(
         "tempo": 0.2,
         "noise": 0.01,
         "max_steps": 9,
-        "per_device_train_batch_size": 3,
+        **batches,
         "logging_steps": 1,
         "save_strategy": "steps",
         "save_steps": 2,
