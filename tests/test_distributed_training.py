@@ -23,14 +23,15 @@ SETTINGS: dict[str, Any] = COMMON | {
 
 
 def launch(
-    script: Path, folder: Path, processes: int, environment: dict[str, str] | None = None, **options: Any
+    script: Path, folder: Path, processes: int, sharded: dict[str, str] | None = None, **options: Any
 ) -> list[dict[str, Any]]:
     """Run a script under torchrun; returns the log of its steps."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "recipe.yaml").write_text(yaml.safe_dump({**options, "output_dir": str(folder)}))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
-    settings = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
-    command = [*torchrun, str(script), str(folder / "recipe.yaml")]
+    settings = {**os.environ, "OMP_NUM_THREADS": "1", **(sharded or {})}
+    through = [str(Path(__file__).parent / "fsdp_on_cpu.py")] if sharded else []
+    command = [*torchrun, *through, str(script), str(folder / "recipe.yaml")]
     subprocess.run(command, check=True, timeout=300, env=settings, cwd=script.parent.parent)
     log = json.loads((folder / "trainer_state.json").read_text())["log_history"]
     return [entry for entry in log if "loss" in entry]
@@ -62,7 +63,7 @@ def test_contrast_over_two_ranks_is_contrast_over_the_whole_batch(
 def accelerate_environment(config: Path) -> dict[str, str]:
     """What `accelerate launch --config_file` tells its processes; in full precision, to compare with one process.
 
-    accelerate itself starts one process only on a machine without a GPU, so here torchrun starts them.
+    accelerate itself starts one process only on a machine without a GPU, so torchrun and `fsdp_on_cpu.py` do.
     """
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
     from accelerate.utils.launch import prepare_multi_gpu_env
@@ -78,14 +79,14 @@ def test_sharded_weights_learn_what_whole_ones_learn(
     corpus: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    """FSDP2 over gloo by scripts/accelerate/fsdp2.yaml: steps, generation at evaluation, whole weights at the end."""
+    """FSDP2 over gloo by scripts/accelerate/fsdp2.yaml: steps, generation at evaluation, whole weights, resuming."""
     from safetensors.numpy import load_file
 
     script = repository / "scripts" / "train_translation.py"
     sharded = accelerate_environment(repository / "scripts" / "accelerate" / "fsdp2.yaml")
     assert sharded["ACCELERATE_USE_FSDP"] == "true" and sharded["FSDP_VERSION"] == "2"
     data = {"dataset": [str(corpus / "manifest.csv")], "tokenizer": str(corpus / "tokenizer")}
-    evaluated = {"eval_strategy": "steps", "eval_steps": 3}
+    evaluated = {"eval_strategy": "steps", "eval_steps": 3, "save_strategy": "steps", "save_steps": 2}
     runs = {}
     for processes, environment in ((1, {}), (2, sharded)):
         batch = {"per_device_train_batch_size": 8 // processes}
@@ -98,3 +99,12 @@ def test_sharded_weights_learn_what_whole_ones_learn(
     assert whole.keys() == shared.keys()
     for name, value in whole.items():
         np.testing.assert_allclose(shared[name], value, atol=1e-5, err_msg=name)
+
+    assert (tmp_path / "2" / "checkpoint-2" / "pytorch_model_fsdp_0").is_dir(), "weights were in shards"
+    (tmp_path / "2" / "model.safetensors").unlink()  # as if lost after the second step, whose checkpoint is in shards
+    batch = {"per_device_train_batch_size": 4, "resume": True}
+    resumed = launch(script, tmp_path / "2", 2, sharded, **SETTINGS | data | batch | evaluated)
+    np.testing.assert_allclose([step["loss"] for step in resumed], two, atol=1e-6)
+    again = load_file(tmp_path / "2" / "model.safetensors")
+    for name, value in shared.items():
+        np.testing.assert_allclose(again[name], value, atol=1e-6, err_msg=name)

@@ -15,12 +15,20 @@ import numpy as np
 import torch
 from transformers import EvalPrediction, Trainer
 
+from slt_hf.errors import RecipeError
 from slt_hf.modeling.modeling_sign_text_dual_encoder import LARGEST_SCALE, info_nce, same_text
 from slt_hf.training.sign_trainer import SignTrainerMixin
 
 
 class ContrastiveTrainer(SignTrainerMixin, Trainer):
     """Trains a `SignTextDualEncoderModel`; the loss runs over the clips of all ranks."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.is_fsdp_enabled:  # a chunk's gradient is put together outside of the sharded model's forward pass
+            raise RecipeError(
+                "expected whole weights for the contrastive stage, found FSDP; use scripts/accelerate/ddp.yaml"
+            )
 
     @property
     def dual_encoder(self) -> Any:

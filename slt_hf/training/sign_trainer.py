@@ -52,6 +52,9 @@ class SignTrainerMixin(Trainer):
         self.frames_per_batch = frames_per_batch
         super().__init__(*args, **kwargs)
         refuse_half_precision(self.model, self.args)
+        if self.is_fsdp_enabled:
+            refuse_adapters(self.model_arguments)
+            join_tied_embeddings(self.model)
         if self.args.dataloader_persistent_workers:
             raise RecipeError(
                 "dataloader_persistent_workers: expected false, found true; workers that outlive an epoch would repeat "
@@ -112,13 +115,30 @@ class SignTrainerMixin(Trainer):
 
     def finish(self) -> None:
         """Save the result where recipes and users look for it, and publish it if the recipe says so."""
-        if self.is_fsdp_enabled:  # of shards the Trainer writes no file that `from_pretrained` could read
-            self.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
-        self.save_model()
+        if self.is_fsdp_enabled:
+            self.save_gathered()
+        else:
+            self.save_model()
         self.save_state()
         self.create_model_card()
         if self.args.push_to_hub:
             self.push_to_hub(commit_message="Training finished")
+
+    def save_gathered(self) -> None:
+        """Save weights that lie in shards over the ranks: of these the Trainer writes no file that loads anywhere else.
+
+        They go into a model of the plain class, since that of a sharded model brings torch's own files along.
+        """
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+        weights = get_model_state_dict(self.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        if self.is_world_process_zero():
+            plain = type(self.model).__mro__[2](self.model.config)  # behind FSDPName and FSDPModule
+            plain.load_state_dict(weights)
+            plain.generation_config = self.model.generation_config
+            plain.save_pretrained(self.args.output_dir)
+            self.processing_class.save_pretrained(self.args.output_dir)
+        self.accelerator.wait_for_everyone()
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Our card, from `card.yaml` and the configs, in place of the Trainer's."""
@@ -184,6 +204,33 @@ def refuse_half_precision(model: nn.Module, args: Any) -> None:
             f"fp16: expected bf16 or fp32 for a {model_type} text model, found fp16; its activations overflow float16 "
             "and the loss turns to NaN, so set bf16: true, or neither"
         )
+
+
+def refuse_adapters(arguments: ModelArguments) -> None:
+    """Adapters are merged at the end, and weights in few bits dequantised: neither has been made to work on shards."""
+    if arguments.lora_r:
+        raise RecipeError(
+            f"lora_r: expected 0 with FSDP, found {arguments.lora_r}; take scripts/accelerate/ddp.yaml, where each "
+            "GPU holds the frozen weights, or train all weights"
+        )
+
+
+def join_tied_embeddings(model: nn.Module) -> None:
+    """One module where T5, BART and their kin have three with the same weight (shared, encoder's, decoder's).
+
+    FSDP2 holds a weight in one group of modules, and accelerate puts only input and output embedding into it. Where the
+    encoder's and decoder's scale what they look up, the one that is kept does so too; `shared` itself is never called.
+    """
+    weight = model.get_input_embeddings().weight  # type: ignore[operator]
+    alike = [
+        (parent, name, child)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, nn.Embedding) and child.weight is weight
+    ]
+    kept = max((child for *_, child in alike), key=lambda child: type(child) is not nn.Embedding, default=None)
+    for parent, name, _ in alike:
+        setattr(parent, name, kept)
 
 
 class EpochCallback(TrainerCallback):
