@@ -233,6 +233,22 @@ def test_a_server_with_keys_asks_for_one_on_the_page(page: Any, finder: Path):
         playwright.expect(lines(page)).to_have_count(0)
 
 
+def test_a_correction_is_sent_only_when_its_user_says_so(page: Any, finder: Path, tmp_path: Path):
+    from slt_hf.data.manifest import read_manifest
+
+    with running(open_to_all=True, corrections=tmp_path) as address:
+        page.goto(address)
+        playwright.expect(page.locator("#privacy")).to_contain_text("Only an utterance that you correct is kept")
+        page.get_by_role("button", name="Watch the synthetic signer").click()
+        playwright.expect(lines(page)).to_have_count(1)
+        assert {request.method for request in page.seen.requests} == {"GET"}
+        page.on("dialog", lambda dialog: dialog.accept("What I really signed"))
+        page.get_by_role("button", name="Correct").click()
+        playwright.expect(page.get_by_role("status")).to_have_text("Thank you. Your correction is kept.")
+        playwright.expect(lines(page).locator("span").first).to_have_text("What I really signed")
+    assert [row.text for row in read_manifest(tmp_path / "manifest.jsonl")] == ["What I really signed"]
+
+
 def test_a_missing_landmark_finder_is_said_plainly(
     page: Any, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
