@@ -131,3 +131,17 @@ def test_a_recogniser_is_grounded_too(tmp_path: Path):
     [hypothesis] = translator.engine.generate(batch.inputs)
     [again] = translator.engine.log_probabilities(batch.inputs, [hypothesis.tokens])
     assert again == pytest.approx(hypothesis.log_probability, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_an_export_has_the_confidence_and_the_grounding_of_its_checkpoint(
+    tmp_path: Path, translator: SignTranslator, clips: list[PoseClip]
+):
+    from slt_hf.export.exporting import ExportSettings, export_checkpoint
+
+    folder = export_checkpoint(bundled_checkpoint(), tmp_path / "graphs", ExportSettings())
+    exported = SignTranslator.from_pretrained(folder)
+    assert exported.calibration == translator.calibration
+    for ours, theirs in zip(exported(clips, grounding=True), translator(clips, grounding=True), strict=True):
+        assert ours.text == theirs.text
+        assert (ours.confidence, ours.grounding) == pytest.approx((theirs.confidence, theirs.grounding), abs=1e-3)
