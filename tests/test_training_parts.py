@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from torch import nn
+from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 from slt_hf.data.stitching import StitchedDataset, StitchingSettings, join_clips, spelled_words
 from slt_hf.errors import ClipError, RecipeError
@@ -19,7 +20,12 @@ from slt_hf.processing.pose_files import PoseClip
 from slt_hf.training.arguments import DataArguments, ModelArguments, parse_recipe
 from slt_hf.training.classification_trainer import ClassBalancedSampler
 from slt_hf.training.models import build_classification_model, build_dual_encoder, build_translation_model
-from slt_hf.training.sign_trainer import FreezingCallback, learning_rate_multipliers
+from slt_hf.training.sign_trainer import (
+    FreezingCallback,
+    join_tied_embeddings,
+    learning_rate_multipliers,
+    refuse_adapters,
+)
 from slt_hf.training.translation_trainer import ForcedLanguage, TranslationMetrics, collapse
 
 
@@ -154,6 +160,24 @@ def test_few_bits_are_for_text_models_alone() -> None:
         build_classification_model(few, DataArguments(), ["a"])
     with pytest.raises(RecipeError, match="found the contrastive stage"):
         build_dual_encoder(few, DataArguments())
+
+
+@pytest.mark.parametrize("name", ["t5", "mbart"])
+def test_joining_tied_embeddings_changes_no_logits(name: str) -> None:
+    small = {"d_model": 16, "vocab_size": 20, "scale_embedding": True}
+    layers = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    fields = {"t5": {"d_kv": 8, "num_heads": 2, "num_layers": 1, "d_ff": 16}, "mbart": layers}[name]
+    model = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(name, **small, **fields)).eval()
+    tokens = {"input_ids": torch.arange(2, 8)[None], "decoder_input_ids": torch.arange(2, 6)[None]}
+    before = model(**tokens).logits
+    join_tied_embeddings(model)
+    assert sum(isinstance(module, nn.Embedding) and len(module.weight) == 20 for module in model.modules()) == 1
+    torch.testing.assert_close(model(**tokens).logits, before, atol=0, rtol=0)
+
+
+def test_adapters_are_refused_on_shards() -> None:
+    with pytest.raises(RecipeError, match=r"ddp\.yaml"):
+        refuse_adapters(ModelArguments(lora_r=4))
 
 
 def test_ctc_paths_collapse() -> None:
