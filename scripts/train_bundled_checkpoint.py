@@ -333,7 +333,9 @@ def timed_loss(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
 def save(model: Any, processor: PoseProcessor, folder: Path) -> None:
     """float16 on disk, float32 in use; without the code, which the package has."""
     folder.mkdir(parents=True, exist_ok=True)
-    model.eval().generation_config.max_new_tokens = 64
+    how = model.eval().generation_config
+    how.max_new_tokens, how.num_beams = 64, 2
+    how.no_repeat_ngram_size = 4  # else spelled names end in the same letters again and again
     copy.deepcopy(model).half().save_pretrained(folder)
     processor.save_pretrained(folder)
     for path in folder.glob("*.py"):
