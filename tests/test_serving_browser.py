@@ -119,9 +119,9 @@ class Seen:
         self.frames: list[Any] = []
         self.errors: list[str] = []
         page.on("request", lambda request: self.requests.append(request))
-        page.on("websocket", lambda socket: socket.on("framesent", lambda data: self.frames.append(data)))
+        page.on("websocket", lambda socket: socket.on("framesent", self.frames.append))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        page.on("console", lambda message: self.errors.extend([message.text] * (message.type == "error")))
 
 
 @pytest.fixture

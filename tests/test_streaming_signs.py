@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,7 +104,8 @@ def test_a_stream_of_signs_goes_on_from_its_saved_state(classifier: SignClassifi
 
 def test_what_stands_is_what_the_windows_say_and_all_of_it_in_the_end(classifier: SignClassifier, signing: PoseClip):
     stream = StreamingClassifier(classifier, signing.layout)
-    committed, events = "", []
+    committed = ""
+    events: list[Any] = []
     for index, (points, confidence) in enumerate(zip(signing.points, signing.confidence, strict=True)):
         for event in stream.push(points, 1000 * index / signing.fps, confidence):
             assert event.committed.startswith(committed)

@@ -32,7 +32,7 @@ MODELS = [name.strip() for name in os.environ.get("MODELS", "bundled").split(","
 SENTENCES = ("Does your sister like coffee?", "My name is Nora.", "Where do you live?")
 LONGEST_SECONDS = 60
 EXTRACTION = ("mediapipe==0.10.21", "pose-format==0.15.0", "av==18.1.0", "numpy==1.26.4", "protobuf==4.25.9")
-SHEET = {"num_frames": 8, "columns": 8, "size": 120}
+SHEET: dict[str, Any] = {"num_frames": 8, "columns": 8, "size": 120}
 HEAT_ROWS = 26  # pixels
 
 
