@@ -47,4 +47,4 @@ def check_int8(before: dict[str, Any], after: dict[str, Any]) -> Check:
     passed = worst <= POINT
     where = None if passed else f"{name} fell from {lost[0]:.4g} to {lost[1]:.4g}"
     items = after["items"]["references"]
-    return Check(f"points of {name} lost by int8", f"{items} items", max(worst, 0.0), POINT, passed, where)
+    return Check(f"points of {name} that int8 loses", f"{items} items", max(worst, 0.0), POINT, passed, where)
