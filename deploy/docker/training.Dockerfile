@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # Training, preparation and evaluation; the command line and the scripts.
 #   docker build --file deploy/docker/training.Dockerfile --tag slt-hf-training .
-#   docker run --gpus all --volume "$PWD/outputs:/work/outputs" slt-hf-training scripts/train_translation.py RECIPE.yaml
+#   docker run --gpus all --volume "$PWD/outputs:/training/outputs" slt-hf-training scripts/train_translation.py RECIPE.yaml
 
 FROM python:3.11-slim-bookworm
 ARG TORCH_INDEX=""
@@ -20,11 +20,11 @@ RUN python -m venv /opt/extract \
     && /opt/extract/bin/pip install --constraint constraints-extract.txt mediapipe pose-format av
 COPY . .
 RUN /opt/slt_hf/bin/pip install --constraint constraints.txt ".[train,export,tracking]" \
-    && mkdir /work \
-    && cp -r scripts /work/scripts \
-    && chown -R 1000 /work
+    && mkdir /training \
+    && cp -r scripts /training/scripts \
+    && chown -R 1000 /training
 ENV PATH=/opt/slt_hf/bin:$PATH SLT_HF_EXTRACT_PYTHON=/opt/extract/bin/python PYTHONUNBUFFERED=1
 USER 1000
-WORKDIR /work
+WORKDIR /training
 ENTRYPOINT ["python"]
 CMD ["-m", "slt_hf.cli.main", "--help"]
