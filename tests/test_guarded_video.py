@@ -18,7 +18,8 @@ import pytest
 from test_video import make_video
 
 from slt_hf.errors import ClipError, PreparationError, VideoError
-from slt_hf.guarded_video import GuardedClip, GuardedDecoder, GuardedExtractor, VideoLimits, read_untrusted
+from slt_hf.guarded_poses import GuardedExtractor
+from slt_hf.guarded_video import GuardedClip, GuardedDecoder, VideoLimits, read_untrusted
 from slt_hf.poses.video import read_video
 from slt_hf.processing.feature_extraction_video import VideoFeatureExtractor
 

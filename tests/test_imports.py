@@ -13,7 +13,7 @@ import pytest
 LEVELS = [
     {"modeling", "processing"},
     {"errors", "clips", "confidence", "ctc", "device", "label_ngrams", "poses", "synthesis", "visualization"}
-    | {"guarded_video"},
+    | {"guarded_poses", "guarded_video"},
     {"checkpoint", "data", "demonstration", "engines", "environment", "evaluation", "export", "hub", "metrics"}
     | {"convert_i3d", "explanation", "grounding_heat", "spaces_hub"}
     | {"check_model", "drawing", "model_card", "pipeline", "streaming", "viewer", "vlm"},

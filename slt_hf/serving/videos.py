@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
-from slt_hf.guarded_video import GuardedClip, GuardedDecoder, GuardedExtractor, VideoLimits
+from slt_hf.guarded_poses import GuardedExtractor
+from slt_hf.guarded_video import GuardedClip, GuardedDecoder, VideoLimits
 from slt_hf.serving.errors import OverloadedError
 from slt_hf.serving.settings import ServerSettings
 

@@ -21,7 +21,7 @@ from slt_hf import SignTranslator
 from slt_hf.demonstration import sign_unseen
 from slt_hf.errors import ClipError, PreparationError, SignDataError
 from slt_hf.grounding_heat import GroundingHeat, grounding_heat
-from slt_hf.guarded_video import extract_untrusted
+from slt_hf.guarded_poses import extract_untrusted
 from slt_hf.poses.mediapipe_extractor import find_extraction_python
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_files import read_pose, write_pose
