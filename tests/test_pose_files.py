@@ -94,6 +94,7 @@ class CountingFile(io.BytesIO):
 
 def test_only_the_frames_of_the_range_are_read():
     content = pose_bytes(clip_of("holistic_543", frames=200))
+    read_pose(io.BytesIO(content))  # a header that was read before is compared, not parsed: the same bytes for both
     whole, part = CountingFile(content), CountingFile(content)
     read_pose(whole)
     read_pose(part, start_ms=4000, end_ms=4200)
