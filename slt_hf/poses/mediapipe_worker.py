@@ -17,6 +17,7 @@ import resource
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,15 @@ def landmark_array(parts, width, height):
     return points, confidence
 
 
+def ahead(frames):
+    """The same frames; the next is decoded while MediaPipe is busy with the last."""
+    with ThreadPoolExecutor(1) as decoder:
+        coming = decoder.submit(next, frames, None)
+        while (frame := coming.result()) is not None:
+            coming = decoder.submit(next, frames, None)
+            yield frame
+
+
 def extract(request, make_landmarks, frames_module):
     """One video: landmarks of every frame in the part asked for, written to request["output"]."""
     budget = frames_module.VideoBudget(**request.get("budget") or {})
@@ -109,7 +119,7 @@ def extract(request, make_landmarks, frames_module):
     info = frames_module.read_info(video)
     points, confidence, times, size = [], [], [], (info.width, info.height)
     with make_landmarks as landmarks:
-        for frame in frames_module.decode(video, start, end, budget):
+        for frame in ahead(frames_module.decode(video, start, end, budget)):
             size = frame.image.shape[1], frame.image.shape[0]
             xyz, seen = landmark_array(landmarks(frame.image, frame.time_ms), *size)
             points.append(xyz)
