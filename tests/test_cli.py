@@ -62,6 +62,14 @@ def test_translate_prints_one_json_object_a_clip(pose: Path, tiny_checkpoint: Pa
     assert 0 <= found[0]["confidence"] <= 1 and found[0]["milliseconds"] > 0
 
 
+def test_translate_says_what_a_text_owes_to_the_signing_where_asked(pose: Path, tiny_checkpoint: Path):
+    (without,) = run_json("translate", pose, "--model", tiny_checkpoint)
+    (found,) = run_json("translate", pose, "--model", tiny_checkpoint, "--grounding")
+    assert "grounding" not in without and 0 <= found["grounding"] <= 1
+    assert found["translation"] == without["translation"]
+    assert "grounding 0." in run("translate", pose, "--model", tiny_checkpoint, "--grounding")
+
+
 def test_translate_prints_the_sentence_alone_or_beside_its_clip(pose: Path, tiny_checkpoint: Path):
     assert run("translate", pose, "--model", tiny_checkpoint).count("\n") == 1
     assert run("translate", pose, pose, "--model", tiny_checkpoint).count(str(pose)) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,9 @@ def translate(
     num_beams: Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.")] = 1,
     quantization: Annotated[str | None, typer.Option(help="4bit or 8bit, of vision-language models.")] = None,
     batch_size: Annotated[int, typer.Option(help="Clips of a folder that are computed together.")] = 8,
+    grounding: Annotated[
+        bool, typer.Option("--grounding", help="Also how much each text owes to the signing, 0 to 1: another pass.")
+    ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, as always where a folder is given.")
     ] = False,
@@ -58,7 +61,8 @@ def translate(
                 return load_clip(path, **options, sample_id=sample_id, progress=progress, extractor=extractor(path))
 
         failed = 0
-        for path, found in answers(translator, paths, read, batch_size if whole else 1, num_beams, keep_going=whole):
+        ask = partial(translator, num_beams=num_beams, grounding=grounding)
+        for path, found in answers(ask, paths, read, batch_size if whole else 1, keep_going=whole):
             failed += isinstance(found, ValueError)
             done(failed)
             show(path, found, json or whole, alone=len(paths) == 1)
@@ -80,7 +84,7 @@ def opened_once(opened: ExitStack) -> Callable[[Path], Any]:
 
 
 def answers(
-    translator: Any, paths: list[Path], read: Callable[[Path], Any], size: int, num_beams: int, keep_going: bool
+    translate: Callable[..., Any], paths: list[Path], read: Callable[[Path], Any], size: int, keep_going: bool
 ) -> Iterator[tuple[Path, Any]]:
     """Each path with its Translation or, if `keep_going`, with the error that it met; in batches, in order."""
     from slt_hf.errors import SignDataError
@@ -94,7 +98,7 @@ def answers(
             return error
 
     def translated(clips: list[Any]) -> list[Any]:
-        found = attempt(lambda: translator(clips, num_beams=num_beams, batch_size=size)) if clips else []
+        found = attempt(lambda: translate(clips, batch_size=size)) if clips else []
         if not isinstance(found, SignDataError):
             return found
         return [found] if len(clips) == 1 else [answer for clip in clips for answer in translated([clip])]
@@ -114,13 +118,16 @@ def show(path: Path, found: Any, json: bool, alone: bool) -> None:
     if isinstance(found, ValueError):
         print_json(clip=str(path), error=" ".join(str(found).split()))
     elif json:
+        owed = {} if found.grounding is None else {"grounding": round(found.grounding, 4)}
         print_json(
             clip=str(path),
             translation=found.text,
             confidence=round(found.confidence, 4),
+            **owed,
             milliseconds=round(found.milliseconds, 1),
             timings={name: round(value, 1) for name, value in found.timings.items()},
         )
     else:
-        told = f"{found.text}  ({found.confidence:.0%}, {found.milliseconds:.0f} ms)"
+        grounded = "" if found.grounding is None else f"grounding {found.grounding:.2f}, "
+        told = f"{found.text}  ({found.confidence:.0%}, {grounded}{found.milliseconds:.0f} ms)"
         print(told if alone else f"{path}: {told}")
