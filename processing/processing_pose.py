@@ -104,7 +104,7 @@ class PoseProcessor(ProcessorMixin):
         language.
 
         Raises:
-            ClipError: for a language without a code.
+            ClipError: for a language without a code, or with one that the tokenizer does not have.
         """
         if not self.language_codes or not any(languages):
             return []
@@ -114,7 +114,18 @@ class PoseProcessor(ProcessorMixin):
                     f"expected a language among {', '.join(self.language_codes)}, found {language}; "
                     "pass language= as one of them"
                 )
-        return [self.tokenizer.convert_tokens_to_ids(self.language_codes[str(language)]) for language in languages]
+        return [self._code_id(self.language_codes[str(language)]) for language in languages]
+
+    def _code_id(self, code: str) -> int:
+        if hasattr(self.tokenizer, "get_lang_token") and code in self.tokenizer.lang_code_to_token:
+            code = self.tokenizer.get_lang_token(code)  # M2M100's code is `de`, its token `__de__`
+        token = self.tokenizer.convert_tokens_to_ids(code)
+        if token is None or token == self.tokenizer.unk_token_id:
+            raise ClipError(
+                f"expected a code in language_codes that {type(self.tokenizer).__name__} has, found {code!r}; "
+                "write it as the tokenizer does"
+            )
+        return token
 
     def _prompts(self, languages: Sequence[str | None], sign_languages: Sequence[str | None]) -> dict[str, np.ndarray]:
         """Prompt tokens (B, P), padded on the left so that their distance to the signing is the same in every row."""

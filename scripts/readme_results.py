@@ -60,6 +60,15 @@ def stages_rows(report: dict[str, Any]) -> Iterator[Row]:
         yield f"{report['steps']} steps on a synthetic corpus: {what}", told, report["command"]
 
 
+def contrastive_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Memory of a contrastive step: a large batch in chunks beside a small batch, and beside one without chunks."""
+    for result in report["results"]:
+        clips, chunk = result["clips"], result["chunk_size"]
+        what = f"contrastive step, {clips} clips" + (f" in chunks of {chunk}" if chunk < clips else " at once")
+        held = result["megabytes_of_poses"] + result["megabytes_of_a_similarity_table"]
+        yield what, f"{result['megabytes']:.0f} MB, poses and similarities {held:.0f} of them", report["command"]
+
+
 def speed_rows(report: dict[str, Any]) -> Iterator[Row]:
     """The default encoder beside the part-wise ST-GCN."""
     ratio = report["forward_ratio_at_batch_4_frames_256"]
@@ -118,6 +127,7 @@ SOURCES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
     "results/real_cross_validation.json": left_out_rows,
     "results/learning.json": learning_rows,
     "results/two_stages.json": stages_rows,
+    "results/contrastive_memory.json": contrastive_rows,
     "results/encoder_speed.json": speed_rows,
     "results/data_speed.json": data_rows,
     "results/extract_speed.json": extract_rows,

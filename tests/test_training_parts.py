@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,12 @@ from slt_hf.processing import PoseFeatureExtractor, PoseProcessor
 from slt_hf.processing.pose_files import PoseClip
 from slt_hf.training.arguments import DataArguments, ModelArguments, parse_recipe
 from slt_hf.training.classification_trainer import ClassBalancedSampler
-from slt_hf.training.models import build_classification_model, build_dual_encoder, build_translation_model
+from slt_hf.training.models import (
+    build_classification_model,
+    build_dual_encoder,
+    build_translation_model,
+    complete_token_ids,
+)
 from slt_hf.training.sign_trainer import (
     FreezingCallback,
     join_tied_embeddings,
@@ -102,6 +108,76 @@ def test_each_row_begins_with_its_own_language() -> None:
     first = forced(torch.zeros(4, 1, dtype=torch.long), scores)
     assert first.argmax(-1).tolist() == [7, 7, 9, 9]
     assert forced(torch.zeros(4, 2, dtype=torch.long), scores) is scores
+
+
+@pytest.fixture(scope="module")
+def sentencepiece_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SentencePiece model trained on two lines, with the vocabulary file that M2M100 keeps beside it."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    folder = tmp_path_factory.mktemp("pieces")
+    (folder / "lines.txt").write_text("hello tree house water\nhallo baum haus wasser\n" * 20)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "lines.txt"), model_prefix=str(folder / "pieces"), vocab_size=40,
+        hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "pieces.model"))
+    learned = [pieces.id_to_piece(place) for place in range(3, pieces.get_piece_size())]
+    vocabulary = {piece: place for place, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", *learned])}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    return folder
+
+
+def m2m100_tokenizer(folder: Path) -> Any:
+    """M2M100's tokenizer as its checkpoints have it: every language's token is a special one."""
+    from transformers import M2M100Tokenizer
+    from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES
+
+    special = [f"__{code}__" for code in FAIRSEQ_LANGUAGE_CODES["m2m100"]]
+    files = {"vocab_file": str(folder / "vocab.json"), "spm_file": str(folder / "pieces.model")}
+    return M2M100Tokenizer(**files, extra_special_tokens=special)
+
+
+def test_m2m100_is_told_its_language_by_the_token_and_not_by_the_code(
+    sentencepiece_folder: Path, tmp_path: Path
+) -> None:
+    """Its code is `de`, its token `__de__`; the bare code is a piece of text, or unknown."""
+    codes = {"eng": "en", "deu": "de"}
+    made = PoseProcessor(PoseFeatureExtractor(), m2m100_tokenizer(sentencepiece_folder), language_codes=codes)
+    made.save_pretrained(tmp_path)
+    for processor in (made, PoseProcessor.from_pretrained(tmp_path)):
+        tokenizer = processor.tokenizer
+        assert processor.language_tokens(["eng", "deu"]) == [tokenizer.get_lang_id("en"), tokenizer.get_lang_id("de")]
+        labels = processor(text=["hello tree", "hallo baum"], language=["eng", "deu"])["labels"]
+        assert labels[:, 0].tolist() == processor.language_tokens(["eng", "deu"])
+        assert [row[row != -100][-1] for row in labels] == [tokenizer.eos_token_id] * 2
+        written = [row[row != -100].tolist() for row in labels]
+        assert processor.batch_decode(written, skip_special_tokens=True) == ["hello tree", "hallo baum"]
+
+
+def test_pegasus_reads_back_what_it_writes(tmp_path: Path) -> None:
+    """Its 103 first pieces are for pretraining alone, and it has no start token of its own."""
+    from transformers import PegasusTokenizer
+
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<mask_1>", 0.0), ("<mask_2>", 0.0)]
+    special += [*((f"<unk_{place}>", 0.0) for place in range(2, 103)), ("<unk>", 0.0)]
+    tokenizer = PegasusTokenizer(vocab=[*special, *((f"▁{word}", -1.0) for word in ("hello", "tree"))])
+    PoseProcessor(PoseFeatureExtractor(), tokenizer).save_pretrained(tmp_path)
+    processor = PoseProcessor.from_pretrained(tmp_path)
+    [labels] = processor(text=["hello tree"])["labels"].tolist()
+    assert labels == [106, 107, 1] and processor.batch_decode([[0, *labels]], skip_special_tokens=True) == [
+        "hello tree"
+    ]
+    model = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model("pegasus", vocab_size=108, d_model=16,
+        encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2))  # fmt: skip
+    complete_token_ids(model, processor.tokenizer)
+    started = model.prepare_decoder_input_ids_from_labels(torch.tensor([labels]))
+    assert started.tolist() == [[0, 106, 107]], "it begins with the padding token"
+
+
+def test_a_code_that_the_tokenizer_lacks_is_refused() -> None:
+    processor = PoseProcessor(PoseFeatureExtractor(), tokenizer_of("mbart50"), language_codes={"deu": "de"})
+    with pytest.raises(ClipError, match="MBart50Tokenizer has, found 'de'"):
+        processor.language_tokens(["deu"])
 
 
 def tokenizer_of(kind: str) -> Any:
