@@ -279,6 +279,11 @@ def edit(folder: Path) -> None:
     (folder / "decoder.onnx").write_bytes(content.replace(b"Softmax", b"Sigmoid", 1))
 
 
+def link_outside(folder: Path) -> None:
+    (folder / "encoder.onnx").rename(folder.parent / "secret")
+    (folder / "encoder.onnx").symlink_to(folder.parent / "secret")
+
+
 def another_config(folder: Path) -> None:
     values = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(values | {"text_encoder": "use"}))
@@ -311,6 +316,11 @@ def point_outside(model: Any) -> None:
     next(entry for entry in tensor.external_data if entry.key == "location").value = "../../secret"
 
 
+def stranger(model: Any) -> None:
+    tensor = next(each for each in model.graph.initializer if each.external_data)
+    next(entry for entry in tensor.external_data if entry.key == "location").value = "others.bin"
+
+
 def custom_operator(model: Any) -> None:
     model.graph.node[3].domain = "evil"
 
@@ -338,6 +348,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "config outside": (lambda folder: change_manifest(folder, configs={"../c.json": ""}), "cannot point outside"),
     "tensor outside": (lambda folder: change_graph(folder, point_outside), "cannot point outside"),
+    "tensor in another file": (lambda folder: change_graph(folder, stranger), "found a graph that reads others.bin"),
+    "link outside": (link_outside, "expected a file, found a link to .*secret; an export cannot point outside"),
+    "name outside": (
+        lambda folder: change_manifest(folder, graphs={"../x": {"file": "encoder.onnx", "sha256": ""}}),
+        "cannot point outside",
+    ),
     "custom operator": (lambda folder: change_graph(folder, custom_operator), "standard ONNX operators only.*evil"),
     "future opset": (lambda folder: change_graph(folder, future_opset), "found opset 99"),
     "future IR": (lambda folder: change_graph(folder, future_ir), "IR 99"),
@@ -356,6 +372,41 @@ def test_a_damaged_export_is_refused(copy: Path, name: str):
     damage(copy)
     with pytest.raises(ExportError, match=message):
         SignTranslator.from_pretrained(copy)
+
+
+@pytest.mark.parametrize("target", ["triton", "tensorrt"])
+@pytest.mark.parametrize("name", ["graph edited", "tensor outside", "custom operator", "weights cut", "link outside"])
+def test_a_damaged_export_is_not_handed_to_a_server(copy: Path, tmp_path: Path, name: str, target: str):
+    """Servers open files by themselves: nothing reaches them that was not looked at."""
+    damage, message = DAMAGE[name]
+    damage(copy)
+    done = cli("export", copy, "--to", target, "--output", tmp_path / "out")
+    assert done.exit_code == 2 and re.search(message, done.stderr) and not (tmp_path / "out").exists()
+
+
+def test_what_a_server_reads_is_no_source_of_graphs(copy: Path, tmp_path: Path):
+    change_manifest(copy, target="triton")
+    done = cli("export", copy, "--to", "tensorrt", "--output", tmp_path / "out")
+    assert done.exit_code == 2 and "expected a checkpoint or its ONNX export, found one for triton" in done.stderr
+
+
+def test_links_of_the_hubs_cache_are_followed(copy: Path, tmp_path: Path):
+    """models--me--tiny/snapshots/abc/encoder.onnx -> ../../blobs/..."""
+    snapshot = tmp_path / "models--me--tiny" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    copy.rename(tmp_path / "models--me--tiny" / "blobs")
+    for path in (tmp_path / "models--me--tiny" / "blobs").iterdir():
+        (snapshot / path.name).symlink_to(Path("../../blobs") / path.name)
+    assert SignTranslator.from_pretrained(snapshot).engine is not None
+
+
+def test_only_an_exports_own_files_go_to_tensorrt(copy: Path, tmp_path: Path):
+    (copy / "tensorrt_engines").mkdir()
+    (copy / "private.txt").write_text("mine")
+    assert cli("export", copy, "--to", "tensorrt", "--output", tmp_path / "out").exit_code == 0
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"encoder.onnx", WEIGHTS, "README.md", "card.yaml", "tensorrt.json", "tokenizer.json"} <= written
+    assert not {"tensorrt_engines", "private.txt"} & written
 
 
 def test_a_damaged_manifest_is_refused(copy: Path):

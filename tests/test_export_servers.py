@@ -79,13 +79,24 @@ def test_a_config_that_triton_does_not_know_is_refused():
         triton.check_config("max_batch: 8", "mine")
 
 
-def test_tensorrt_gets_a_profile_for_every_input(export: ExportFolder):
+def test_tensorrt_gets_a_profile_for_every_input(export: ExportFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     settings = tensorrt.write_settings(export)
     assert settings["graphs"]["encoder"]["pose_values"] == {"min": [1, 1, 3], "opt": [8, 150, 3], "max": [16, 1500, 3]}
-    options = tensorrt.provider_options(export.path, "encoder")
+    options = tensorrt.provider_options(export, "encoder")
     assert options["trt_profile_max_shapes"] == "pose_values:16x1500x3"
-    assert options["trt_engine_cache_path"].startswith(str(export.path))
     assert settings["built"] is False
+
+
+def test_engines_are_kept_in_the_users_cache_and_never_taken_from_an_export(
+    export: ExportFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """An engine is a program."""
+    tensorrt.write_settings(export)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    paths = [Path(tensorrt.provider_options(export, name)["trt_engine_cache_path"]) for name in export.graphs]
+    assert len(set(paths)) == 2 and all(path.is_dir() for path in paths)  # of another graph, another folder
+    assert all(path.is_relative_to(tmp_path / "cache") for path in paths)
 
 
 def test_an_operator_that_tensorrt_does_not_parse_is_named(export: ExportFolder):

@@ -118,5 +118,3 @@ def scores_table(scores: dict[str, Any] | None) -> str:
     from slt_hf.evaluation.tables import card_table
 
     return card_table(scores)
-
-

@@ -23,6 +23,7 @@ CONFIGS = (
     "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json", "tokenizer.json",
     "tokenizer_config.json", "label_ngrams.json", "calibration.json",
 )  # fmt: skip
+TOLD = ("README.md", "card.yaml", "export_report.json", "export_report.md")
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,14 @@ class ExportFolder:
                 "others; fetch the export again, or export the checkpoint again"
             )
         opened = cls(folder, manifest)
+        for name in opened.graphs:  # servers' folders are called after them
+            check_inside(name, folder / MANIFEST)
         opened.check_configs()
         return opened
 
     def check_configs(self) -> None:
         for name, digest in self.manifest["configs"].items():
-            path = self.path / check_inside(name, self.path / MANIFEST)
+            path = self._place(name)
             if not path.is_file() or digest_of(path.read_bytes()) != digest:
                 found = "another one" if path.is_file() else "none"
                 raise ExportError(
@@ -73,23 +76,46 @@ class ExportFolder:
     def graphs(self) -> tuple[str, ...]:
         return tuple(self.manifest["graphs"])
 
+    def graph_path(self, name: str) -> Path:
+        """A graph's file, not looked at.
+
+        Raises:
+            ExportError: if the export does not have it.
+        """
+        entry = self.manifest["graphs"].get(name)
+        if entry is None:
+            found = ", ".join(self.graphs) or "none"
+            raise ExportError(f"{self.path}: expected a graph {name!r}, found {found}; export it again")
+        return self._place(entry["file"])
+
     def graph_bytes(self, name: str) -> bytes:
         """A graph, checked.
 
         Raises:
             ExportError: if it is absent, cut, edited, or asks for what it may not have.
         """
-        entry = self.manifest["graphs"].get(name)
-        if entry is None:
-            found = ", ".join(self.graphs)
-            raise ExportError(f"{self.path}: expected a graph {name!r}, found {found}; export it again")
-        path = self.path / check_inside(entry["file"], self.path / MANIFEST)
+        path = self.graph_path(name)
         content = self._read(path)
-        if digest_of(content) != entry["sha256"]:
-            read_graph_facts(content, path)  # damage is the better message where it is damage
+        facts = read_graph_facts(content, path)  # damage is the better message where it is damage
+        if digest_of(content) != self.manifest["graphs"][name]["sha256"]:
             raise ExportError(f"{path}: expected the graph that was exported, found an edited one; export it again")
-        check_graph(read_graph_facts(content, path), path)
+        check_graph(facts, path)
+        if strangers := sorted(facts.files - set(self.manifest["weights"])):
+            raise ExportError(
+                f"{path}: expected weights in {', '.join(self.manifest['weights'])}, found a graph that reads "
+                f"{strangers[0]}; export it again"
+            )
         return content
+
+    def check_graphs(self) -> None:
+        """Check all that other programs would open by themselves: every graph, and the weights.
+
+        Raises:
+            ExportError: as `graph_bytes` and `weight_files` do.
+        """
+        self.weight_files()
+        for name in self.graphs:
+            self.graph_bytes(name)
 
     def weight_files(self) -> dict[str, Path]:
         """Names in the graphs -> files that hold the weights.
@@ -99,7 +125,7 @@ class ExportFolder:
         """
         found = {}
         for name, size in self.manifest["weights"].items():
-            path = self.path / check_inside(name, self.path / MANIFEST)
+            path = self._place(name)
             if not path.is_file():
                 raise ExportError(f"{path}: expected the graphs' weights, found no such file; fetch the export again")
             if path.stat().st_size != size:
@@ -108,6 +134,28 @@ class ExportFolder:
                 )
             found[name] = path
         return found
+
+    def files(self) -> list[Path]:
+        """All that an export is; whatever else lies in its folder is none of it."""
+        named = [*(entry["file"] for entry in self.manifest["graphs"].values()), *self.manifest["weights"]]
+        named += [*self.manifest["configs"], MANIFEST, *TOLD]
+        return [path for path in map(self._place, named) if path.is_file()]
+
+    def _place(self, name: str) -> Path:
+        """A file of the export, which may be a link into the Hub's cache and to nowhere else.
+
+        Raises:
+            ExportError: if name or link leaves the folder.
+        """
+        path = self.path / check_inside(name, self.path / MANIFEST)
+        if path.is_symlink():
+            own = self.path.resolve()
+            if not any(path.resolve().is_relative_to(place) for place in (own, own.parent.parent / "blobs")):
+                raise ExportError(
+                    f"{path}: expected a file, found a link to {path.resolve()}; an export cannot point outside its "
+                    "folder, put the file there"
+                )
+        return path
 
     def _read(self, path: Path) -> bytes:
         try:

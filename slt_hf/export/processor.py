@@ -130,4 +130,3 @@ def pad(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     for row, array in enumerate(arrays):
         values[row, : len(array)], mask[row, : len(array)] = array, 1
     return {"pose_values": values, "attention_mask": mask}
-

@@ -66,7 +66,7 @@ def open_session(export: ExportFolder, graph: str, device: str | None = None) ->
     name, providers = provider_for(device)
     provider, given = providers[0]
     if name == "tensorrt":
-        providers[0] = (provider, given | provider_options(export.path, graph))
+        providers[0] = (provider, given | provider_options(export, graph))
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = QUIET
     if name == "directml":  # which cannot plan memory for sizes that change

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slt_hf.checkpoint import find_checkpoint, is_export
-from slt_hf.errors import RecipeError
+from slt_hf.errors import ExportError, RecipeError
 from slt_hf.export.exporting import ExportSettings, appearing_whole, export_checkpoint
 from slt_hf.export.folder import ExportFolder
 
@@ -58,7 +58,8 @@ def export_to_tensorrt(model: str | Path | None, output: Path, settings: ExportS
         export = as_onnx(model, Path(temporary) / "onnx", settings)
 
         def fill(folder: Path) -> None:
-            shutil.copytree(export, folder, dirs_exist_ok=True)
+            for path in ExportFolder.open(export).files():
+                shutil.copyfile(path, folder / path.name)
             write_settings(ExportFolder.open(folder))
             notice = "Engines were neither built nor run here; scripts/build_tensorrt.py does both on a GPU."
             add_to_card(folder, folder, "TensorRT", notice)
@@ -90,6 +91,11 @@ def as_onnx(model: str | Path | None, output: Path, settings: ExportSettings) ->
     """Graphs that passed their gate: an export as it is, or one that is made of the checkpoint."""
     source = find_checkpoint(model, settings.revision)
     if is_export(source):
+        export = ExportFolder.open(source)
+        target = export.manifest.get("target", "onnx")
+        if target != "onnx":
+            raise ExportError(f"{source}: expected a checkpoint or its ONNX export, found one for {target}; give these")
+        export.check_graphs()
         return source
     return export_checkpoint(model, output, dataclasses.replace(settings, target="onnx"))
 

@@ -7,16 +7,16 @@ one. ONNX Runtime's TensorRT provider then takes them (`device="tensorrt"`).
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from slt_hf.checkpoint import read_json
 from slt_hf.errors import ExportError
-from slt_hf.export.folder import ExportFolder
+from slt_hf.export.folder import ExportFolder, digest_of
 from slt_hf.export.graph_file import read_graph_facts
 
 FILE = "tensorrt.json"
-CACHE = "tensorrt_engines"
 # what an open axis counts -> smallest, usual and largest size: clips of up to a minute at 25 frames a second, sentences
 # of up to 128 tokens, four beams of eight clips
 PROFILES: dict[str, tuple[int, int, int]] = {
@@ -42,7 +42,7 @@ def write_settings(export: ExportFolder) -> dict[str, Any]:
         ExportError: for an operator that TensorRT does not parse, or an open axis without a profile.
     """
     graphs = {name: graph_settings(export, name) for name in export.graphs}
-    settings = {"built": False, "cache": CACHE, "graphs": graphs}
+    settings = {"built": False, "graphs": graphs}
     (export.path / FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     return settings
 
@@ -51,7 +51,7 @@ def graph_settings(export: ExportFolder, name: str) -> dict[str, dict[str, list[
     """Smallest, usual and largest shape of every input."""
     import onnx
 
-    path = export.path / f"{name}.onnx"
+    path = export.graph_path(name)
     used = {operator for _, operator in read_graph_facts(path.read_bytes(), path).operators}
     if unknown := sorted(used - PARSED):
         raise ExportError(f"{path}: TensorRT's parser does not know {', '.join(unknown)}; run it on cuda or cpu")
@@ -72,21 +72,30 @@ def profile(axis: str, path: Path) -> tuple[int, int, int]:
     return PROFILES[axis]
 
 
-def provider_options(folder: Path, graph: str) -> dict[str, str]:
+def provider_options(export: ExportFolder, graph: str) -> dict[str, str]:
     """Options of ONNX Runtime's TensorRT provider for a graph; none where the export has no `tensorrt.json`.
 
     Raises:
         ExportError: if that is damaged.
     """
-    path = folder / FILE
+    path = export.path / FILE
     if not path.is_file():
         return {}
-    options = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder / CACHE)}
+    options = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(engine_cache(export, graph))}
     try:
-        shapes = read_json(folder, FILE)["graphs"][graph]
+        shapes = read_json(export.path, FILE)["graphs"][graph]
         for kind in ("min", "opt", "max"):
             listed = [f"{name}:{'x'.join(map(str, each[kind]))}" for name, each in shapes.items()]
             options[f"trt_profile_{kind}_shapes"] = ",".join(listed)
     except (KeyError, TypeError, AttributeError) as error:
         raise ExportError(f"{path}: expected shapes for {graph}, found none; export to tensorrt again") from error
     return options
+
+
+def engine_cache(export: ExportFolder, graph: str) -> Path:
+    """Where engines of a graph are kept: this user's cache, by the graph's digest. Engines are programs; one that came
+    with an export must not be run."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    folder = cache / "slt_hf" / "tensorrt" / digest_of(export.graph_bytes(graph))[:16]
+    folder.mkdir(parents=True, exist_ok=True)  # the provider makes one level only
+    return folder

@@ -44,14 +44,14 @@ def write_repository(export: ExportFolder, repository: Path, prefix: str = "slt"
         name = f"{prefix}_{graph}"
         folder = repository / name / VERSION
         folder.mkdir(parents=True)
-        model = onnx_ir.load(export.path / f"{graph}.onnx")
+        model = onnx_ir.load(export.graph_path(graph))
         write_graph(model, folder / "model.onnx", WeightFile(folder / WEIGHTS))
         config = config_text(name, model, batched=graph in SHARED_BATCH)
         check_config(config, name)
         (repository / name / "config.pbtxt").write_text(config, encoding="utf-8")
         names.append(name)
-    for path in export.path.glob("*.json"):  # what a client processes clips and writes text with
-        shutil.copyfile(path, repository / path.name)
+    for file in export.manifest["configs"]:  # what a client processes clips and writes text with
+        shutil.copyfile(export.path / file, repository / file)
     (repository / MANIFEST).write_text(json.dumps(export.manifest | {"target": "triton"}, indent=2) + "\n")
     return names
 
