@@ -25,7 +25,7 @@ from slt_hf.training.classification_trainer import SignClassificationTrainer, cl
 from slt_hf.training.collators import VariantCollator
 from slt_hf.training.models import build_classification_model
 from slt_hf.training.resuming import resume_point
-from slt_hf.training.setup import build_augmentation, card_writer, evaluation_rows, training_rows
+from slt_hf.training.setup import build_augmentation, card_writer, evaluation_rows, refuse_stitching, training_rows
 
 
 def main() -> None:
@@ -34,6 +34,7 @@ def main() -> None:
         (ModelArguments, DataArguments, AugmentationArguments, SignTrainingArguments)
     )
     set_seed(args.seed)
+    refuse_stitching(data)
     train = training_rows(data, data.fps, args.seed).with_classes(data.target)
     dev = evaluation_rows(data, data.fps, args.seed).with_classes(data.target, train.classes)
     model, extractor = build_classification_model(model_arguments, data, train.classes or [])

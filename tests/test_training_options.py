@@ -116,3 +116,29 @@ def test_layers_thaw_and_learn_at_rates_of_their_own(
     groups = torch.load(folder / "checkpoint-4" / "optimizer.pt", weights_only=True)["param_groups"]
     rates = {round(group["lr"], 6) for group in groups}
     assert max(rates) == 0.01 and min(rates) < 0.01
+
+
+def test_a_run_stops_when_dev_no_longer_improves_and_keeps_its_best_checkpoint(
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    from safetensors.torch import load_file
+
+    options = {
+        "text_config": TINY_T5, "max_steps": 200, "learning_rate": 0.01, "lr_scheduler_type": "constant",
+        "eval_steps": 10, "save_strategy": "steps", "save_steps": 10, "load_best_model_at_end": True,
+        "metric_for_best_model": "eval_chrf", "greater_is_better": True, "early_stopping_evaluations": 2,
+    }  # fmt: skip
+    folder = run("train_translation.py", repository, corpus, tmp_path / "run", **options)
+    state = json.loads((folder / "trainer_state.json").read_text())
+    scores = {entry["step"]: entry["eval_chrf"] for entry in state["log_history"] if "eval_chrf" in entry}
+    best = max(scores, key=lambda step: (scores[step], -step))
+    assert scores[best] > min(scores.values()), "it learned"
+    assert state["global_step"] == best + 20 < 200, "two evaluations without a better one end the run"
+    kept, chosen, last = (
+        load_file(place / "model.safetensors")
+        for place in (folder, folder / f"checkpoint-{best}", folder / f"checkpoint-{best + 20}")
+    )
+    assert all(torch.equal(kept[name], chosen[name]) for name in chosen)
+    assert any(not torch.equal(kept[name], last[name]) for name in last)

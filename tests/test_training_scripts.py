@@ -230,17 +230,19 @@ class Crash(Exception):
     """Stands for a lost machine."""
 
 
-@pytest.mark.parametrize("batches", [{"per_device_train_batch_size": 3}, {"frames_per_batch": 64}], ids=str)
+@pytest.mark.parametrize("batches", ["clips and joined clips", "frames"])
 def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(
-    batches: dict[str, int], repository: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    batches: str, repository: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    joined = {"dataset": [str(corpus / "manifest.csv")], "samples": 5, "lengths": [1, 2], "tempo": 0.3}
+    of_clips = {"per_device_train_batch_size": 3, "stitching": joined}
     options = {
         "text_config": {**TINY_T5, "dropout_rate": 0.2},  # random states must come back, too
         "encoder_config": {**TINY_ENCODER, "dropout": 0.2},
         "tempo": 0.2,
         "noise": 0.01,
         "max_steps": 9,
-        **batches,
+        **({"frames_per_batch": 64} if batches == "frames" else of_clips),
         "logging_steps": 1,
         "save_strategy": "steps",
         "save_steps": 2,

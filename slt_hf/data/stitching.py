@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from slt_hf.errors import ClipError
+from slt_hf.processing.landmarks import get_layout
 from slt_hf.processing.pose_files import PoseClip
+from slt_hf.processing.pose_normalization import SignerFrame, measure_frame
 
 # T frames, V landmarks, C coordinates
 
@@ -30,6 +32,8 @@ class StitchingSettings:
     """Each end loses up to this share of a clip's frames"""
     transition_ms: float = 0.0
     """Time in which landmarks glide from one clip's last position to the next one's first"""
+    align: bool = False
+    """Move and scale later clips until their signers stand where the first one does, in the same size"""
 
 
 def join_clips(
@@ -51,6 +55,7 @@ def join_clips(
     layouts = {clip.layout for clip in clips}
     if len(layouts) > 1:
         raise ClipError(f"expected clips of one layout to join, found {', '.join(sorted(layouts))}; convert them first")
+    clips = aligned(clips) if settings.align else clips
     pieces = [resampled(clip, settings, rng) for clip in clips]
     gap = round(settings.transition_ms * settings.fps / 1000)
     points, confidence = pieces[0]
@@ -63,6 +68,29 @@ def join_clips(
         confidence = np.concatenate([confidence, next_confidence])
     confidence = np.where(np.isfinite(points).all(-1), confidence, 0)
     return replace(clips[0], points=points, confidence=confidence.astype(np.float32), fps=settings.fps, source=None)
+
+
+def aligned(clips: Sequence[PoseClip]) -> list[PoseClip]:
+    """The clips as if one camera had taken them: shoulders, or hands where no shoulders are seen, as in the first clip.
+
+    Clips in which something else is measured than in the first, or nobody is seen, stay as they are.
+    """
+    first = measure_frame(clips[0])
+    return [clips[0], *(moved_to(clip, first) for clip in clips[1:])]
+
+
+def moved_to(clip: PoseClip, target: SignerFrame | None) -> PoseClip:
+    """The clip with its signer at `target`; MediaPipe's body in metres stays as it is."""
+    own = measure_frame(clip)
+    if own is None or target is None or own.kind != target.kind:
+        return clip
+    layout = get_layout(clip.layout)
+    image = np.setdiff1d(np.arange(layout.num_points), list(layout.parts.get("world", ())))
+    points = clip.points.copy()
+    points[:, image] *= target.scale / own.scale
+    shift = np.subtract(target.centre, np.multiply(own.centre, target.scale / own.scale))
+    points[:, image, :2] += shift.astype(np.float32)
+    return replace(clip, points=points)
 
 
 def resampled(

@@ -2,7 +2,7 @@
 
 arguments.py              what a recipe may say
 dataset.py                manifest, shards, Hub data or the synthetic signer as rows; epochs and lengths
-stitching.py              isolated clips joined into words and sentences
+stitched.py               sentences joined from isolated clips, as one more corpus
 models.py                 model and processor from a recipe: fresh, continued, LoRA, quantised
 sign_trainer.py           what all trainers share: batches by frames, layer-wise rates, freezing
 contrastive_trainer.py    poses against sentences, any batch size in bounded memory

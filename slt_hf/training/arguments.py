@@ -150,6 +150,9 @@ class DataArguments:
     """Only the first so many evaluation samples"""
     synthetic_samples: int = 10000
     """Sentences per epoch of the synthetic signer; fresh ones each epoch"""
+    stitching: str | dict | None = None
+    """Sentences joined from isolated clips, learned from beside `dataset` or instead of it, as a mapping; its keys are
+    the fields of StitchingRecipe (slt_hf/training/stitched.py)"""
     label_ngrams: str | None = None
     """CTC: a file of words or sentences, one a line, whose label sequences a search prefers (slt_hf/label_ngrams.py)"""
     variants_per_clip: int | None = None
@@ -169,6 +172,7 @@ class DataArguments:
     def __post_init__(self) -> None:
         self.processor_settings = parse_mapping("processor_settings", self.processor_settings) or {}
         self.language_codes = parse_mapping("language_codes", self.language_codes)
+        self.stitching = parse_mapping("stitching", self.stitching)
         self.card = parse_mapping("card", self.card) or {}
         one_of("target", self.target, ("text", "gloss"))
         one_of("predictions_format", self.predictions_format, ("csv", "tsv", "jsonl", "parquet"))

@@ -98,6 +98,11 @@ class SignDataset(Dataset):
         """Only the rows where `mask` (N,) is true."""
         return SignDataset(self.sources, self.fps, self.rows[mask])
 
+    def and_source(self, source: Source) -> SignDataset:
+        """These rows, and all of one more corpus."""
+        rows = np.concatenate([self.rows, self.ends[-1] + np.arange(len(source))])
+        return SignDataset([*self.sources, source], self.fps, rows)
+
     def with_classes(self, column: str, classes: list[str] | None = None) -> SignDataset:
         """With a class number per row; class names are the sorted labels unless given.
 

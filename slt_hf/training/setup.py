@@ -13,11 +13,30 @@ import yaml
 
 from slt_hf import __version__
 from slt_hf.errors import RecipeError
-from slt_hf.training.arguments import AugmentationArguments, DataArguments, ModelArguments
+from slt_hf.training.arguments import AugmentationArguments, DataArguments, ModelArguments, mapping
 from slt_hf.training.dataset import SignDataset, open_dataset
+from slt_hf.training.stitched import StitchedSource, StitchingRecipe
 
 
 def training_rows(data: DataArguments, fps: float, seed: int) -> SignDataset:
+    """The split to learn from, and sentences joined from isolated clips if the recipe says so."""
+    if not data.stitching:
+        return recorded_rows(data, fps, seed)
+    recipe = StitchingRecipe.parse(mapping(data.stitching))
+    joined = StitchedSource(recipe, data.train_split, fps, seed, data.dataset_config)
+    return recorded_rows(data, fps, seed).and_source(joined) if data.dataset else SignDataset([joined], fps)
+
+
+def refuse_stitching(data: DataArguments) -> None:
+    """Joined clips show several signs, and a classifier names one."""
+    if data.stitching:
+        raise RecipeError(
+            "stitching: expected none where isolated signs are learned, found some; remove it, or take "
+            "train_translation.py with target: gloss"
+        )
+
+
+def recorded_rows(data: DataArguments, fps: float, seed: int) -> SignDataset:
     """The split to learn from, without the clips that are too long for training."""
     dataset = open_dataset(
         data.dataset or [],
