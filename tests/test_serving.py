@@ -154,6 +154,16 @@ def test_wrong_tensors_are_told_as_triton_tells_them(client: TestClient, change:
     assert answer.status_code == 400 and message in answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    "change", [{"id": "\ud800"}, {"id": float("nan")}, {"id": {}}, {"inputs": [{"datatype": "\ud800"}]}]
+)
+def test_what_no_answer_can_hold_is_refused(client: TestClient, change: dict[str, Any]):
+    tensor = {"name": "poses", "datatype": "FP32", "shape": [1, 2, 543, 4], "data": [0.0] * 4344}
+    inputs = [tensor | each for each in change.get("inputs", [{}])]
+    body = json.dumps(change | {"inputs": inputs})  # escapes what UTF-8 cannot hold
+    assert client.post("/v2/models/demo/infer", content=body, headers=ALLOWED).status_code == 400
+
+
 def test_an_unknown_model_is_not_found(client: TestClient, sentence: PoseClip):
     assert client.post("/v2/models/other/infer", content=b"{}", headers=ALLOWED).status_code == 404
     answer = client.post("/translate?model=other", content=pose_bytes(sentence), headers=ALLOWED)

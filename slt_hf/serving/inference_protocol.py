@@ -93,6 +93,7 @@ def infer_clip(body: bytes, served: Served, header_length: str | None = None) ->
     asked = parsed(body[:length])
     if not isinstance(asked, dict) or not isinstance(asked.get("inputs"), list) or len(asked["inputs"]) != 1:
         raise ClipError(f"expected 1 input for model '{served.name}', named {INPUT}; see the model's metadata")
+    check_id(asked.get("id", ""))
     stated = asked["inputs"][0]
     if not isinstance(stated, dict):
         raise ClipError(f"expected input '{INPUT}' for model '{served.name}'; see the model's metadata")
@@ -101,6 +102,12 @@ def infer_clip(body: bytes, served: Served, header_length: str | None = None) ->
         stated.get("name"), stated.get("datatype"), stated.get("shape"), data, asked.get("parameters") or {}
     )
     return asked, tensor.clips(served.name)
+
+
+def check_id(given: Any) -> None:
+    """It goes into the answer as it came; JSON may hold half characters (\\ud800), which no answer can."""
+    if not isinstance(given, str) or any("\ud800" <= each <= "\udfff" for each in given):
+        raise ClipError(f"expected a text as id, found {str(given)[:40]!r}; correct it, or leave it out")
 
 
 def header_size(stated: str | None, available: int) -> int:

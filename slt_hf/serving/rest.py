@@ -66,9 +66,14 @@ def build_app(service: SignService, certificate: Path | None = None, private_key
     async def refused(request: Request, error: SignDataError) -> JSONResponse:
         status = status_of(error, request.url.path)
         metrics.errors.labels("rest", str(status)).inc()
-        return JSONResponse({"error": " ".join(str(error).split())}, status)
+        return JSONResponse({"error": told(error)}, status)
 
     return guard
+
+
+def told(error: SignDataError) -> str:
+    """One line; JSON may hold half characters (\\ud800), which no answer can."""
+    return " ".join(str(error).split()).encode("utf-8", "replace").decode()
 
 
 def status_of(error: SignDataError, path: str) -> int:
