@@ -164,6 +164,14 @@ def test_what_no_answer_can_hold_is_refused(client: TestClient, change: dict[str
     assert client.post("/v2/models/demo/infer", content=body, headers=ALLOWED).status_code == 400
 
 
+def test_the_schema_says_what_a_body_holds_and_where_a_key_goes(client: TestClient):
+    schema = client.get("/openapi.json", headers=ALLOWED).json()
+    infer = schema["paths"]["/v2/models/{name}/infer"]["post"]["requestBody"]["content"]
+    assert infer["application/json"]["schema"]["properties"]["inputs"]["items"]["required"]
+    assert "application/octet-stream" in schema["paths"]["/translate"]["post"]["requestBody"]["content"]
+    assert schema["security"] == [{"key": []}] and schema["paths"]["/health/live"]["get"]["security"] == []
+
+
 def test_an_unknown_model_is_not_found(client: TestClient, sentence: PoseClip):
     assert client.post("/v2/models/other/infer", content=b"{}", headers=ALLOWED).status_code == 404
     answer = client.post("/translate?model=other", content=pose_bytes(sentence), headers=ALLOWED)

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from slt_hf import __version__
@@ -19,8 +19,9 @@ from slt_hf.pipeline import Translation
 from slt_hf.serving.corrections import Corrections, clip_of_frames
 from slt_hf.serving.errors import OverloadedError, TooLargeError, UnknownModelError
 from slt_hf.serving.inference_protocol import infer_answer, infer_clip, metadata
-from slt_hf.serving.keys import Guard
+from slt_hf.serving.keys import PUBLIC, Guard
 from slt_hf.serving.metrics import ServiceMetrics
+from slt_hf.serving.openapi import FILE, INFER, ask_for_keys, refusals
 from slt_hf.serving.service import SignService, clip_of
 from slt_hf.serving.sockets import Sockets
 from slt_hf.serving.web_page import add_page
@@ -57,10 +58,13 @@ def build_app(service: SignService, certificate: Path | None = None, private_key
         """Live translation; see `sockets.py` for the messages."""
         await sockets.serve(socket, model, layout)
 
-    @app.get("/metrics")
+    @app.get("/metrics", responses=refusals(), response_class=PlainTextResponse)
     def show_metrics() -> Response:
         """Prometheus' text format."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    if not settings.open_to_all:
+        ask_for_keys(app, PUBLIC)
 
     @app.exception_handler(SignDataError)
     async def refused(request: Request, error: SignDataError) -> JSONResponse:
@@ -102,12 +106,14 @@ def add_health(app: FastAPI) -> None:
 
 
 def add_translate(app: FastAPI, service: SignService, metrics: ServiceMetrics) -> None:
-    @app.get("/models")
+    @app.get("/models", responses=refusals())
     def models() -> list[dict[str, Any]]:
         """What is served."""
         return [{"name": name, "translates": each.translates} for name, each in service.served.items()]
 
-    @app.post("/translate", max_body_size=max(service.settings.max_body_bytes, service.settings.max_video_bytes))
+    largest = max(service.settings.max_body_bytes, service.settings.max_video_bytes)
+
+    @app.post("/translate", max_body_size=largest, openapi_extra=FILE, responses=refusals(404, 413, 422))
     async def translate(request: Request, model: str | None = None) -> dict[str, Any]:
         """The body is a `.pose` file, a video or a picture; the answer what it says or, from a classifier, the
         likeliest signs."""
@@ -123,7 +129,7 @@ def add_translate(app: FastAPI, service: SignService, metrics: ServiceMetrics) -
 
 
 def add_corrections(app: FastAPI, service: SignService, corrections: Corrections) -> None:
-    @app.post("/corrections")
+    @app.post("/corrections", openapi_extra=FILE, responses=refusals(404, 413, 422))
     async def correct(
         request: Request, text: str, read: str = "", model: str | None = None, layout: str | None = None
     ) -> dict[str, str]:
@@ -137,20 +143,24 @@ def add_corrections(app: FastAPI, service: SignService, corrections: Corrections
 def add_inference_protocol(app: FastAPI, service: SignService, metrics: ServiceMetrics) -> None:
     """github.com/kserve/open-inference-protocol, with tensors as JSON or bytes."""
 
-    @app.get("/v2")
+    @app.get("/v2", responses=refusals())
     def server() -> dict[str, Any]:
+        """The server's name, version and extensions."""
         return {"name": "slt_hf", "version": __version__, "extensions": ["binary_tensor_data"]}
 
-    @app.get("/v2/models/{name}")
+    @app.get("/v2/models/{name}", responses=refusals(404))
     def describe(name: str) -> dict[str, Any]:
+        """A model's inputs and outputs."""
         return metadata(service.find(name))
 
-    @app.get("/v2/models/{name}/ready")
+    @app.get("/v2/models/{name}/ready", responses=refusals(404))
     def model_ready(name: str) -> dict[str, Any]:
+        """The model is served."""
         return {"name": service.find(name).name, "ready": True}
 
-    @app.post("/v2/models/{name}/infer")
+    @app.post("/v2/models/{name}/infer", openapi_extra=INFER, responses=refusals(400, 404, 413))
     async def infer(name: str, request: Request) -> dict[str, Any]:
+        """What each clip of a tensor of poses says."""
         started = time.perf_counter()
         served = service.find(name)
         length = request.headers.get("inference-header-content-length")

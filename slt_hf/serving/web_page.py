@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from slt_hf.processing.landmarks import get_layout
 from slt_hf.serving import landmark_finder
 from slt_hf.serving.frames import write_frame
+from slt_hf.serving.openapi import refusals
 from slt_hf.serving.settings import ServerSettings
 
 PAGE = Path(__file__).parent / "page"
@@ -41,6 +42,10 @@ def headers(settings: ServerSettings) -> dict[str, str]:
         "x-content-type-options": "nosniff",
         "cache-control": "no-cache",  # asks whether the file has changed, rather than showing a page of two versions
     }
+
+
+class FrameBytes(Response):
+    media_type = "application/octet-stream"
 
 
 class PageFiles(StaticFiles):
@@ -70,11 +75,11 @@ def add_page(app: FastAPI, settings: ServerSettings) -> None:
     def about() -> JSONResponse:
         return JSONResponse(about_the_page(settings), headers=told)
 
-    @app.get("/example")
+    @app.get("/example", response_class=FrameBytes, responses=refusals())
     def example(seed: int = 0) -> Response:
         """A synthetic signer's landmarks, as frames of a stream one behind another; what is signed is in a header."""
         sentence, frames = synthetic_frames(seed % EXAMPLES)
-        return Response(frames, media_type="application/octet-stream", headers={"x-sentence": quote(sentence)})
+        return FrameBytes(frames, headers={"x-sentence": quote(sentence)})
 
     app.mount("/page/holistic", PageFiles(landmark_finder.folder(), told))
     app.mount("/page", PageFiles(PAGE, told))
