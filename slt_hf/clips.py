@@ -15,11 +15,13 @@ VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".swf
 
 def is_video(source: Any) -> bool:
     """Whether a path names frames: a video, a picture (a clip of one frame), or pictures as `folder/*.png`."""
-    from slt_hf.processing.video_frames import is_pictures
-
     if not isinstance(source, str | os.PathLike):
         return False
     path = Path(source)
+    if path.suffix.lower() == ".pose":
+        return False  # before PyAV is imported, which takes as long as a translation
+    from slt_hf.processing.video_frames import is_pictures
+
     return path.suffix.lower() in VIDEO_SUFFIXES or is_pictures(path)
 
 

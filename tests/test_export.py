@@ -39,6 +39,7 @@ translator = SignTranslator.from_pretrained(sys.argv[1])
 for options in ({}, {"num_beams": 4}, {"max_new_tokens": 3}):
     for found in translator(sys.argv[2:], **options):
         print(f"{found.text}|{found.confidence:.6f}")
+assert not {"slt_hf.processing.video_frames", "numpy.random"} & set(sys.modules)  # a cold start waits for neither
 """
 
 

@@ -21,7 +21,7 @@ class BeamSearch:
         log_probs: the model's own log-probability of each of these tokens, (B, W, L), 0 for the start.
     """
 
-    def __init__(self, batch: int, options: GenerationOptions, random: np.random.Generator):
+    def __init__(self, batch: int, options: GenerationOptions, random: np.random.Generator | None):
         width = options.num_beams
         self.options, self.random, self.batch, self.width = options, random, batch, width
         self.kept = max(2, 1 + len(options.ends)) * width
@@ -67,7 +67,7 @@ class BeamSearch:
         flat = self.tokens.reshape(self.batch * self.width, -1)
         scores = apply_rules(flat, log_probs, self.options).reshape(self.batch, self.width, -1)
         total = (scores + self.scores[:, :, None]).reshape(self.batch, -1)
-        noise = self.random.gumbel(size=total.shape) if self.options.do_sample else 0.0
+        noise = 0.0 if self.random is None else self.random.gumbel(size=total.shape)
         best = largest(total + noise, self.kept)
         vocabulary = log_probs.shape[-1]
         return np.take_along_axis(total, best, axis=1), best // vocabulary, best % vocabulary

@@ -20,7 +20,7 @@ Step = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 
 def generate_tokens(step: Step, batch: int, options: GenerationOptions) -> list[Hypothesis]:
     """One hypothesis a clip, with the model's own log-probabilities of its tokens, before any rule."""
-    random = np.random.default_rng(options.seed)
+    random = np.random.default_rng(options.seed) if options.do_sample else None  # whose import takes its time
     if options.num_beams > 1:
         return search(step, batch, options, random)
     tokens = np.full((batch, 1), options.decoder_start_token_id, np.int64)
@@ -29,7 +29,7 @@ def generate_tokens(step: Step, batch: int, options: GenerationOptions) -> list[
     for _ in range(options.max_new_tokens):
         logits = step(tokens[:, -1], None)
         scores = apply_rules(tokens, logits, options)
-        following = draw(scores, random) if options.do_sample else scores.argmax(-1)
+        following = scores.argmax(-1) if random is None else draw(scores, random)
         following = np.where(running, following, options.padding)
         chosen.append(np.take_along_axis(log_softmax(logits), following[:, None], axis=1)[:, 0])
         tokens = np.append(tokens, following[:, None], axis=1)
@@ -48,7 +48,7 @@ def draw(scores: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return (scores + random.gumbel(size=scores.shape)).argmax(-1)
 
 
-def search(step: Step, batch: int, options: GenerationOptions, random: np.random.Generator) -> list[Hypothesis]:
+def search(step: Step, batch: int, options: GenerationOptions, random: np.random.Generator | None) -> list[Hypothesis]:
     """Beam search; the graph keeps one row for each beam and is told which row each one continues."""
     beams = BeamSearch(batch, options, random)
     rows = None

@@ -15,8 +15,6 @@ from slt_hf.errors import ClipError, ExportError
 from slt_hf.export.tokenizer import FILE, ExportTokenizer
 from slt_hf.processing.pose_inputs import per_clip, to_clip
 from slt_hf.processing.pose_transforms import PoseSettings, prepare_clip
-from slt_hf.processing.video_clip import to_video_clip
-from slt_hf.processing.video_pixels import VideoPixels
 
 
 class PoseArrays:
@@ -36,15 +34,22 @@ class PoseArrays:
 
 
 class VideoArrays:
-    """Videos -> `pixel_values` (B, T, C, H, W), with a mask where lengths differ, as `VideoFeatureExtractor` does."""
+    """Videos -> `pixel_values` (B, T, C, H, W), with a mask where lengths differ, as `VideoFeatureExtractor` does.
+
+    What reads videos is imported here: a model of poses answers sooner without it.
+    """
 
     names = ("pixel_values", "attention_mask")
 
     def __init__(self, values: dict[str, Any]):
+        from slt_hf.processing.video_pixels import VideoPixels
+
         known = inspect.signature(VideoPixels).parameters
         self.settings = VideoPixels(**{name: value for name, value in values.items() if name in known})
 
     def __call__(self, clip: Any, layout: None, *how: Any) -> np.ndarray:
+        from slt_hf.processing.video_clip import to_video_clip
+
         return self.settings.pixels(to_video_clip(clip, *how))
 
     def batch(self, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

@@ -69,8 +69,10 @@ def open_session(export: ExportFolder, graph: str, device: str | None = None) ->
         providers[0] = (provider, given | provider_options(export, graph))
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = QUIET
-    if name == "directml":  # which cannot plan memory for sizes that change
+    if name in ("cpu", "directml"):  # sizes change from clip to clip: a plan for each is memory that stays taken
         settings.enable_mem_pattern = False
+    if name == "cpu":  # planning takes longer than all else of loading, and its arena hands buffers on anyway
+        settings.enable_mem_reuse = False
     if THREADS in os.environ:  # as PyTorch takes it; ONNX Runtime itself would take every processor
         settings.intra_op_num_threads = int(os.environ[THREADS])
     files = export.weight_files()
