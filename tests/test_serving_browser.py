@@ -119,7 +119,7 @@ class Seen:
         self.frames: list[Any] = []
         self.errors: list[str] = []
         page.on("request", lambda request: self.requests.append(request))
-        page.on("websocket", lambda socket: socket.on("framesent", self.frames.append))
+        page.on("websocket", lambda socket: socket.on("framesent", lambda sent: self.frames.append(sent)))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda message: self.errors.extend([message.text] * (message.type == "error")))
 
