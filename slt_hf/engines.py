@@ -76,6 +76,15 @@ class TorchGenerator:
 
     def __init__(self, model: Any):
         self.model = model.eval()
+        self.graph: Any = None  # of the text decoder; see `quicken`
+
+    def quicken(self) -> None:
+        """For many clips or live ones: the text decoder as a traced graph, where there can be one. The same sentences,
+        for a third of what each of their tokens costs; made in a second."""
+        if self.graph is None:
+            from slt_hf.streaming.text_graph import trace_text
+
+            self.graph = trace_text(self.model)
 
     @cached_property
     def chunk(self) -> Any:
@@ -104,6 +113,9 @@ class TorchGenerator:
     def _run(self, inputs: dict[str, Any], options: dict[str, Any]) -> list[Hypothesis]:
         import torch
 
+        found = self.graph and self.graph.generate(inputs, options)
+        if found is not None:
+            return found
         length = self.model.generation_config.max_new_tokens or MAX_NEW_TOKENS
         options = {"max_new_tokens": length} | options
         if options.get("num_return_sequences", 1) != 1:

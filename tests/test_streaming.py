@@ -20,6 +20,7 @@ from slt_hf.streaming.activity import SigningActivity
 from slt_hf.streaming.agreement import Agreement
 from slt_hf.streaming.frame_clock import FrameClock
 from slt_hf.streaming.live_decoder import LiveDecoder
+from slt_hf.streaming.text_graph import TextGraph, trace_text
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +173,26 @@ def test_a_guess_in_small_pieces_is_the_greedy_sentence(translator: SignTranslat
         assert found.tokens == greedy.tokens and decoder.memory is None
         assert found.confidence == pytest.approx(greedy.confidence, abs=1e-4)
     assert decoder.passes == 1
+
+
+def test_a_graph_of_the_text_model_writes_what_generate_writes(translator: SignTranslator):
+    plain = SignTranslator.from_pretrained(device="cpu")  # never opened a stream: transformers decodes
+    translator.engine.quicken()  # type: ignore[attr-defined]
+    assert isinstance(translator.engine.graph, TextGraph) and plain.engine.graph is None  # type: ignore[attr-defined]
+    clips = [sign_unseen(seed=seed)[1] for seed in range(4)]
+    for options in ({}, {"num_beams": 1}, {"num_beams": 3, "length_penalty": 0.5, "batch_size": 3}):
+        for ours, theirs in zip(translator(clips, **options), plain(clips, **options), strict=True):
+            assert ours.text == theirs.text and ours.confidence == pytest.approx(theirs.confidence, abs=1e-5)
+
+
+def test_what_a_graph_cannot_do_is_left_to_the_model(translator: SignTranslator, monkeypatch: pytest.MonkeyPatch):
+    translator.engine.quicken()  # type: ignore[attr-defined]
+    graph: TextGraph = translator.engine.graph  # type: ignore[attr-defined]
+    assert graph.generate({}, {"do_sample": True}) is None and graph.generate({}, {"num_beam_groups": 2}) is None
+    model = translator.engine.model  # type: ignore[attr-defined]
+    assert trace_text(model) is not None
+    monkeypatch.setattr("slt_hf.streaming.text_graph.TOLERANCE", 0.0)  # as if its numbers were not the model's
+    assert trace_text(model) is None
 
 
 def test_what_stands_is_the_offline_translation_of_the_utterance(translator: SignTranslator, sentence: PoseClip):

@@ -22,10 +22,11 @@ class LiveDecoder:
 
     Args:
         model: a `SignToTextForConditionalGeneration`.
+        graph: its `TextGraph`, where it has one.
     """
 
-    def __init__(self, model: Any):
-        self.model = model
+    def __init__(self, model: Any, graph: Any = None):
+        self.model, self.graph = model, graph
         settings = model.generation_config
         self.start: int = settings.decoder_start_token_id
         self.filler: int = settings.pad_token_id
@@ -36,12 +37,13 @@ class LiveDecoder:
 
     def forget(self) -> None:
         self.memory: Any = None  # what the decoder attends to; None while there is nothing to do
+        self.reading: Any = None  # the same, as the graph has it
         self.tokens: list[int] = []
         self.passes = 0
 
     def begin(self, memory: Any) -> None:
         """Something new was read: guess again, from the guess before."""
-        self.memory, self.passes = memory, 0
+        self.memory, self.reading, self.passes = memory, None, 0
 
     def step(self) -> Hypothesis | None:
         """One pass of the text model; the sentence once it stands."""
@@ -55,7 +57,7 @@ class LiveDecoder:
         self.passes += 1
         if self.passes < LONGEST and not (self.tokens == before and self._ends(before)):
             return None
-        self.memory = None
+        self.memory = self.reading = None
         return Hypothesis(self.tokens, float(log_probs[np.arange(end + 1), self.tokens].sum()), end + 1)
 
     def _log_probs(self, fed: list[int]) -> np.ndarray:
@@ -64,15 +66,21 @@ class LiveDecoder:
 
         tokens = torch.tensor([fed], device=self.model.device)
         with torch.inference_mode():
-            logits = self.model(encoder_outputs=self.memory, decoder_input_ids=tokens, use_cache=False).logits[0]
-        return logits.float().log_softmax(-1).cpu().numpy()
+            return self._logits(tokens)[0].float().log_softmax(-1).cpu().numpy()
+
+    def _logits(self, tokens: Any) -> Any:
+        if self.graph is None:
+            return self.model(encoder_outputs=self.memory, decoder_input_ids=tokens, use_cache=False).logits
+        if self.reading is None:
+            self.reading = self.graph.begin(self.memory)
+        return self.reading.score(tokens)
 
     def state(self) -> dict[str, Any]:
         memory = self.memory and {name: array_of(each) for name, each in self.memory.items()}
         return {"memory": memory, "tokens": list(self.tokens), "passes": self.passes}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.memory = state["memory"] and self._bring(state["memory"])
+        self.memory, self.reading = state["memory"] and self._bring(state["memory"]), None
         self.tokens, self.passes = list(state["tokens"]), state["passes"]
 
     def _bring(self, memory: dict[str, np.ndarray]) -> Any:

@@ -40,7 +40,8 @@ class LiveEncoder:
         self.chunk_frames: int = config.chunk_frames
         self.shape = (1, self.chunk_frames, config.num_landmarks, config.num_coordinates)
         self.chunk = engine.chunk  # traced once for all streams of an engine
-        self.decoder = LiveDecoder(self.model)
+        engine.quicken()
+        self.decoder = LiveDecoder(self.model, engine.graph)
         self.forget()
 
     def forget(self) -> None:

@@ -1,0 +1,167 @@
+"""The text decoder of a loaded model as traced graphs: the same numbers, for a third of what PyTorch takes by calls.
+
+A small text model spends most of a step between its operations. With the cache as tensors that go in and come out, one
+graph serves a beam search, step by step, and a live guess, all its tokens at once.
+
+# B clips, S steps that the decoder attends to, W beams, R = B W decoder rows, Q new tokens, V vocabulary
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import DynamicCache, EncoderDecoderCache
+
+from slt_hf.engines import MAX_NEW_TOKENS, Hypothesis
+from slt_hf.errors import RecipeError
+from slt_hf.export.decoding import generate_tokens
+from slt_hf.export.generation_options import GenerationOptions
+from slt_hf.export.graphs import DecoderGraph, decoder_spec
+
+TOLERANCE = 1e-3  # of logits, between a graph and its model; a graph further away is not used
+TRIED = ((1, 7, 0, 9), (2, 1, 4, 3), (4, 1, 1, 1))  # R, Q, tokens before them, S: not what it was traced with
+WARMUP = 3  # runs in which torch still optimises: no camera shall wait for them
+
+
+class ByPosition(nn.Module):
+    """A graph of named tensors, as tracing has it: tensors in a row."""
+
+    def __init__(self, module: nn.Module, names: list[str]):
+        super().__init__()
+        self.module, self.names = module, names
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.module(**dict(zip(self.names, tensors, strict=True))).values())
+
+
+class CrossGraph(nn.Module):
+    """What the decoder attends to -> its keys and values in each layer."""
+
+    def __init__(self, text_model: Any, start: int):
+        super().__init__()
+        self.text_model, self.start = text_model, start
+
+    def forward(self, last_hidden_state: torch.Tensor, memory_mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        self.text_model(  # one token fills the cache, whatever the text model is; its own way is dropped from the graph
+            encoder_outputs=(last_hidden_state,),
+            attention_mask=memory_mask,
+            decoder_input_ids=torch.full_like(memory_mask[:, :1], self.start),
+            past_key_values=cache,
+            use_cache=True,
+            return_dict=True,
+        )
+        layers = enumerate(cache.cross_attention_cache.layers)
+        return {f"cross_{kind}_{i}": getattr(layer, f"{kind}s") for i, layer in layers for kind in ("key", "value")}
+
+
+class TextGraph:
+    """Graphs of one model, for all its streams and clips; they hold the model's own weights.
+
+    Args:
+        model: a `SignToTextForConditionalGeneration` on the CPU.
+    """
+
+    def __init__(self, model: Any):
+        self.model = model
+        states, mask = torch.randn(2, 5, model.projector.linear.out_features), torch.ones(2, 5, dtype=torch.long)
+        cross = CrossGraph(model.text_model, model.generation_config.decoder_start_token_id)
+        self.cross = traced(ByPosition(cross, ["last_hidden_state", "memory_mask"]), (states, mask))
+        self.spec = decoder_spec(model, cross(states, mask) | {"memory_mask": mask})
+        self.plain = ByPosition(DecoderGraph(model.text_model, self.spec.module.num_layers), list(self.spec.inputs))
+        self.decode = traced(self.plain, tuple(self.spec.inputs.values()))
+
+    def agrees(self) -> bool:
+        """Whether the graph gives the model's numbers for other sizes than it was traced with."""
+        return all(
+            bool((self.decode(*given)[0] - self.plain(*given)[0]).abs().max() < TOLERANCE)
+            for given in (self._inputs(*sizes) for sizes in (*TRIED, *TRIED[:1] * WARMUP))
+        )
+
+    def _inputs(self, rows: int, new: int, past: int, steps: int) -> tuple[torch.Tensor, ...]:
+        sizes = {"rows": rows, "past_rows": rows, "new_tokens": new, "past": past, "steps": steps}
+        tensors = {}
+        for name, sample in self.spec.inputs.items():
+            named = self.spec.axes[name]
+            shape = [sizes[named[axis]] if axis in named else size for axis, size in enumerate(sample.shape)]
+            tensors[name] = torch.randn(shape) if sample.is_floating_point() else torch.ones(shape, dtype=torch.long)
+        return tuple((tensors | {"rows": torch.arange(rows)}).values())
+
+    def begin(self, memory: Any, beams: int = 1) -> Reading:
+        """Read what `model.encode` gave."""
+        with torch.inference_mode():
+            given = (memory["last_hidden_state"], memory["attention_mask"])
+            given = tuple(each.repeat_interleave(beams, 0) if beams > 1 else each for each in given)
+            empty = [
+                sample.new_zeros(len(given[0]), sample.shape[1], 0, sample.shape[3])
+                for name, sample in self.spec.inputs.items()
+                if name.startswith("past_")
+            ]
+            return Reading(self.decode, given[1], list(self.cross(*given)), empty)
+
+    def generate(self, inputs: dict[str, Any], options: dict[str, Any]) -> list[Hypothesis] | None:
+        """What `model.generate` finds; None for options that are carried out by it alone.
+
+        Args:
+            inputs: of the model, or its `encoder_outputs`.
+            options: over those of the checkpoint.
+        """
+        chosen = self._options(options | {n: int(v) for n, v in inputs.items() if n == "forced_bos_token_id"})
+        if chosen is None:
+            return None
+        named = {name: value for name, value in inputs.items() if name != "forced_bos_token_id"}
+        with torch.inference_mode():
+            memory = named["encoder_outputs"] if "encoder_outputs" in named else self.model.encode(**named)
+        reading = self.begin(memory, chosen.num_beams)
+        return generate_tokens(reading.step, len(memory["attention_mask"]), chosen)
+
+    def _options(self, asked: dict[str, Any]) -> GenerationOptions | None:
+        own = self.model.generation_config.to_diff_dict()
+        try:
+            chosen = GenerationOptions.read({"max_new_tokens": MAX_NEW_TOKENS} | own, asked)
+        except RecipeError:
+            return None
+        return None if chosen.do_sample else chosen  # torch's random numbers cannot be had in numpy
+
+
+class Reading:
+    """The decoder over one batch: its cache, and what it attends to."""
+
+    def __init__(self, decode: Any, mask: torch.Tensor, cross: list[torch.Tensor], empty: list[torch.Tensor]):
+        self.decode, self.mask, self.cross, self.empty, self.past = decode, mask, cross, empty, empty
+        self.rows = torch.arange(len(mask))
+
+    def step(self, tokens: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+        """Last tokens (R,), the row that each row continues (R,) or None for its own -> logits (R, V)"""
+        chosen = self.rows if rows is None else torch.from_numpy(rows)
+        with torch.inference_mode():
+            last = torch.from_numpy(tokens)[:, None]
+            logits, *self.past = self.decode(last, self.mask, chosen, *self.past, *self.cross)
+        return logits[:, -1].numpy()
+
+    def score(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Sentences that are given whole, (R, Q) -> logits (R, Q, V)"""
+        with torch.inference_mode():
+            return self.decode(tokens, self.mask, self.rows, *self.empty, *self.cross)[0]
+
+
+def traced(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about what a trace takes for constant: `agrees` looks for that
+        return torch.jit.freeze(torch.jit.trace(module.eval(), inputs, check_trace=False))
+
+
+def trace_text(model: Any) -> TextGraph | None:
+    """None where a graph would not do: on a GPU, in half precision, and for text models that cannot be traced."""
+    if model.device.type != "cpu" or model.dtype != torch.float32:
+        return None
+    try:
+        with torch.inference_mode():
+            graph = TextGraph(model.eval())
+            return graph if graph.agrees() else None
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):  # whatever a text model of others does
+        return None
