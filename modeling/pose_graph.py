@@ -101,7 +101,8 @@ class GraphConvolution(nn.Module):
         """(V, N, G) -> (V, N, G)"""
         normed = self.norm(hidden)
         mixed = self.own(normed).flatten(1)
-        for adjacency, neighbours in zip(self.adjacency * self.edge_mask, self.neighbours, strict=True):
+        adjacencies = (self.adjacency * self.edge_mask).to(mixed.dtype)  # autocast leaves parameters in float32
+        for adjacency, neighbours in zip(adjacencies, self.neighbours, strict=True):
             mixed = torch.addmm(mixed, adjacency, neighbours(normed).flatten(1))
         return hidden + nn.functional.gelu(mixed).view_as(hidden)
 

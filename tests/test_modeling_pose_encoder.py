@@ -306,6 +306,16 @@ def test_bfloat16_stays_near_float32():
     assert (states.float() - expected).abs().mean() < 0.05 * expected.abs().mean()
 
 
+def test_autocast_trains_in_bfloat16_near_float32():
+    model, inputs = PoseEncoderModel(PoseEncoderConfig()).eval(), torch.rand(2, 24, 85, 3)
+    exact = model(inputs).last_hidden_state
+    with torch.autocast("cpu", torch.bfloat16):  # parameters stay in float32, and so did the learned graph
+        found = model(inputs).last_hidden_state
+    assert (found.float() - exact).abs().mean() < 0.05 * exact.abs().mean()
+    found.float().square().mean().backward()
+    assert all(weights.grad is not None and weights.grad.isfinite().all() for weights in model.parameters())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("chunk_frames", [None, 4])
 def test_compiled_encoder_equals_eager(chunk_frames: int | None):
