@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +109,85 @@ def test_sharded_weights_learn_what_whole_ones_learn(
     again = load_file(tmp_path / "2" / "model.safetensors")
     for name, value in shared.items():
         np.testing.assert_allclose(again[name], value, atol=1e-6, err_msg=name)
+
+
+def test_what_thaws_over_two_ranks_learns_what_it_learns_on_one(
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """DDP exchanges gradients of what is trainable at the start alone: what thaws later would drift apart by rank."""
+    from safetensors.numpy import load_file
+
+    script = repository / "scripts" / "train_translation.py"
+    data = {"dataset": [str(corpus / "manifest.csv")], "tokenizer": str(corpus / "tokenizer")}
+    late = {"unfreeze_at_epoch": {"text_model.": 1}, "weight_decay": 0.5, "save_strategy": "steps", "save_steps": 1}
+    runs = {}
+    for processes in (1, 2):
+        batch = {"per_device_train_batch_size": 8 // processes}
+        runs[processes] = launch(script, tmp_path / str(processes), processes, **SETTINGS | data | late | batch)
+    for measured in ("loss", "grad_norm"):
+        one, two = ([step[measured] for step in runs[processes]] for processes in (1, 2))
+        np.testing.assert_allclose(two, one, atol=1e-5, err_msg=measured)
+    frozen, thawed, alone = (
+        load_file(tmp_path / run / f"checkpoint-{step}" / "model.safetensors") for run, step in ("21", "22", "11")
+    )
+    whole, shared = (load_file(tmp_path / str(processes) / "model.safetensors") for processes in (1, 2))
+    for name, value in whole.items():
+        np.testing.assert_allclose(shared[name], value, atol=1e-5, err_msg=name)
+        if name.startswith("text_model."):
+            np.testing.assert_array_equal(frozen[name], alone[name], err_msg="neither gradient nor decay moved it")
+            assert (thawed[name] != frozen[name]).any(), name
+
+
+def test_zero2_over_gloo_learns_what_one_process_learns(
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """`accelerate launch` with scripts/accelerate/deepspeed_zero2.yaml, in full precision: steps, texts, resuming."""
+    pytest.importorskip("deepspeed", reason="ZeRO needs deepspeed; DS_BUILD_OPS=0 pip install deepspeed")
+    from safetensors.numpy import load_file
+
+    from slt_hf import SignTranslator
+
+    config = str(repository / "scripts" / "accelerate" / "deepspeed_zero2.yaml")
+    options = ["--config_file", config, "--num_processes", "2", "--mixed_precision", "no", "--main_process_port", "0"]
+    runner = str(Path(__file__).parent / "deepspeed_on_cpu.py")
+    sharded = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", *options, runner]
+    data = {"dataset": [str(corpus / "manifest.csv")], "tokenizer": str(corpus / "tokenizer"), "use_cpu": False}
+    saved = {"eval_strategy": "steps", "eval_steps": 3, "save_strategy": "steps", "save_steps": 2}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
+
+    def shard(name: str, script: str, **more: Any) -> subprocess.CompletedProcess:
+        (tmp_path / name).mkdir(exist_ok=True)
+        recipe = SETTINGS | data | saved | more | {"per_device_train_batch_size": 4, "output_dir": str(tmp_path / name)}
+        (tmp_path / name / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+        command = [*sharded, str(repository / "scripts" / script), str(tmp_path / name / "recipe.yaml")]
+        return subprocess.run(command, timeout=300, env=environment, cwd=repository, capture_output=True, text=True)
+
+    script = repository / "scripts" / "train_translation.py"
+    one = launch(script, tmp_path / "1", 1, **SETTINGS | data | saved | {"per_device_train_batch_size": 8})
+    done = shard("2", "train_translation.py")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "2" / "checkpoint-2" / "global_step2").is_dir(), "DeepSpeed wrote the checkpoint"
+    log = json.loads((tmp_path / "2" / "trainer_state.json").read_text())["log_history"]
+    np.testing.assert_allclose([e["loss"] for e in log if "loss" in e], [e["loss"] for e in one], atol=1e-5)
+    whole, shared = (load_file(tmp_path / name / "model.safetensors") for name in "12")
+    for name, value in whole.items():
+        np.testing.assert_allclose(shared[name], value, atol=1e-5, err_msg=name)
+    assert SignTranslator.from_pretrained(tmp_path / "2", device="cpu")(str(corpus / "0.pose")).text is not None
+
+    (tmp_path / "2" / "model.safetensors").unlink()  # as if lost after the second step
+    shutil.rmtree(tmp_path / "2" / "checkpoint-3", ignore_errors=True)
+    assert shard("2", "train_translation.py", resume=True).returncode == 0
+    again = load_file(tmp_path / "2" / "model.safetensors")
+    for name, value in shared.items():
+        np.testing.assert_allclose(again[name], value, atol=1e-6, err_msg=name)
+
+    for name, script_name, more in (
+        ("3", "train_contrastive.py", {"chunk_size": 2}),
+        ("4", "train_translation.py", {"unfreeze_at_epoch": {"text_model.": 1}}),
+    ):
+        refused = shard(name, script_name, **more)
+        assert refused.returncode != 0 and "DeepSpeed" in refused.stderr and "ddp.yaml" in refused.stderr

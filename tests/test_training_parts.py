@@ -31,6 +31,7 @@ from slt_hf.training.sign_trainer import (
     join_tied_embeddings,
     learning_rate_multipliers,
     refuse_adapters,
+    refuse_thawing,
 )
 from slt_hf.training.translation_trainer import ForcedLanguage, TranslationMetrics, collapse
 
@@ -98,6 +99,16 @@ def test_frozen_parameters_thaw_at_their_epoch() -> None:
     freezing.apply(model, epoch=2)
     assert model["text_model"]["shared"].weight.requires_grad
     assert not model["encoder"]["layers"][0].weight.requires_grad
+    ranks = FreezingCallback([], {"text_model.": 2}, exchanged=True)
+    shared = model["text_model"]["shared"]
+    for epoch, gradient in ((0, None), (2, 1.0)):
+        model.zero_grad()
+        ranks.apply(model, epoch)
+        assert shared.weight.requires_grad, "DDP must see it from the start"
+        shared(torch.tensor([0, 1])).sum().backward()
+        assert shared.weight.grad.sum() == 2 * (gradient or 0), "what ranks exchange"
+        ranks.on_pre_optimizer_step(None, None, None)
+        assert (shared.weight.grad is None) is (gradient is None), "what the optimizer gets"
     with pytest.raises(RecipeError, match="no parameter starts with"):
         FreezingCallback(["decoder"], {}).apply(model, epoch=0)
 
@@ -254,6 +265,11 @@ def test_joining_tied_embeddings_changes_no_logits(name: str) -> None:
 def test_adapters_are_refused_on_shards() -> None:
     with pytest.raises(RecipeError, match=r"ddp\.yaml"):
         refuse_adapters(ModelArguments(lora_r=4))
+
+
+def test_what_would_never_thaw_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"fsdp2\.yaml"):
+        refuse_thawing(ModelArguments(unfreeze_at_epoch={"text_model.": 1}))
 
 
 def test_ctc_paths_collapse() -> None:

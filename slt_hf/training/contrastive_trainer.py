@@ -25,9 +25,11 @@ class ContrastiveTrainer(SignTrainerMixin, Trainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.is_fsdp_enabled:  # a chunk's gradient is put together outside of the sharded model's forward pass
+        # a chunk's gradient is put together outside of a sharded model's forward pass, and a batch has many backwards
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            found = "FSDP" if self.is_fsdp_enabled else "DeepSpeed"
             raise RecipeError(
-                "expected whole weights for the contrastive stage, found FSDP; use scripts/accelerate/ddp.yaml"
+                f"expected whole weights for the contrastive stage, found {found}; use scripts/accelerate/ddp.yaml"
             )
 
     @property

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ class SignTrainerMixin(Trainer):
         if self.is_fsdp_enabled:
             refuse_adapters(self.model_arguments)
             join_tied_embeddings(self.model)
+        if self.is_deepspeed_enabled:
+            refuse_thawing(self.model_arguments)
         if self.args.dataloader_persistent_workers:
             raise RecipeError(
                 "dataloader_persistent_workers: expected false, found true; workers that outlive an epoch would repeat "
@@ -63,7 +66,8 @@ class SignTrainerMixin(Trainer):
         self.add_callback(EpochCallback())
         if self.model_arguments.freeze or self.model_arguments.unfreeze_at_epoch:
             thawing = mapping(self.model_arguments.unfreeze_at_epoch)
-            freezing = FreezingCallback(self.model_arguments.freeze or [], thawing)
+            exchanged = self.args.world_size > 1 and not self.is_fsdp_enabled
+            freezing = FreezingCallback(self.model_arguments.freeze or [], thawing, exchanged)
             freezing.apply(self.model, epoch=0)
             self.add_callback(freezing)
 
@@ -215,6 +219,15 @@ def refuse_adapters(arguments: ModelArguments) -> None:
         )
 
 
+def refuse_thawing(arguments: ModelArguments) -> None:
+    """DeepSpeed reduces the gradients of what is trained at the start, and of nothing that comes later."""
+    if arguments.unfreeze_at_epoch:
+        raise RecipeError(
+            f"unfreeze_at_epoch: expected none with DeepSpeed, found {arguments.unfreeze_at_epoch}; take "
+            "scripts/accelerate/ddp.yaml or fsdp2.yaml, or train in two runs, the second from the first's folder"
+        )
+
+
 def join_tied_embeddings(model: nn.Module) -> None:
     """One module where T5, BART and their kin have three with the same weight (shared, encoder's, decoder's).
 
@@ -248,29 +261,60 @@ class FreezingCallback(TrainerCallback):
     Args:
         frozen: prefixes never trained.
         unfreeze_at_epoch: prefix -> first epoch in which it is trained.
+        exchanged: DDP averages gradients over ranks, of what was trainable when it wrapped the model and of nothing
+            else. So what waits for its epoch stays trainable there, its gradient is zero, and the optimizer gets none.
     """
 
-    def __init__(self, frozen: list[str], unfreeze_at_epoch: dict[str, int]) -> None:
+    def __init__(self, frozen: list[str], unfreeze_at_epoch: dict[str, int], exchanged: bool = False) -> None:
         self.frozen = tuple(prefix for prefix in frozen if prefix not in unfreeze_at_epoch)
         self.unfreeze_at_epoch = unfreeze_at_epoch
+        self.exchanged = exchanged
+        self.held: dict[str, nn.Parameter] | None = None  # what waits with a gradient of zero; None before `apply`
 
     def apply(self, model: nn.Module, epoch: int) -> None:
-        """Set `requires_grad` as it is in `epoch`."""
-        names = [name for name, _ in model.named_parameters()]
+        """Make trainable what is trained in `epoch`, and nothing else of what the prefixes name."""
+        parameters = dict(model.named_parameters())
         for prefix in (*self.frozen, *self.unfreeze_at_epoch):
-            if not any(name.startswith(prefix) for name in names):
+            if not named(parameters, prefix):
+                names = list(parameters)
                 raise RecipeError(
                     f"freeze: no parameter starts with {prefix!r}; names look like {names[0]}, {names[-1]}"
                 )
-        for name, parameter in model.named_parameters():
-            if name.startswith(self.frozen or ("\0",)):
+        for prefix in self.frozen:
+            for parameter in named(parameters, prefix).values():
                 parameter.requires_grad_(False)
-            for prefix, first in self.unfreeze_at_epoch.items():
-                if name.startswith(prefix):
-                    parameter.requires_grad_(epoch >= int(first))
+        scheduled = {prefix: named(parameters, prefix) for prefix in self.unfreeze_at_epoch}
+        if self.exchanged:
+            self.hold(scheduled, epoch)
+            return
+        for prefix, first in self.unfreeze_at_epoch.items():
+            for parameter in scheduled[prefix].values():
+                parameter.requires_grad_(epoch >= int(first))
+
+    def hold(self, scheduled: dict[str, dict[str, nn.Parameter]], epoch: int) -> None:
+        """Zero the gradients of what waits for its epoch."""
+        if self.held is None:
+            for name, parameter in {name: p for own in scheduled.values() for name, p in own.items()}.items():
+                parameter.register_hook(partial(self.unless_held, name))
+        self.held = {}
+        for prefix, first in self.unfreeze_at_epoch.items():
+            if epoch < int(first):
+                self.held |= scheduled[prefix]
+
+    def unless_held(self, name: str, gradient: torch.Tensor) -> torch.Tensor:
+        """The gradient of a parameter, zero while it waits."""
+        return torch.zeros_like(gradient) if name in (self.held or {}) else gradient
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        for parameter in (self.held or {}).values():
+            parameter.grad = None  # with a zero, weight decay and Adam's averages would still move it
 
     def on_epoch_begin(
         self, args: Any, state: Any, control: Any, model: nn.Module | None = None, **kwargs: Any
     ) -> None:
         assert model is not None  # the Trainer always hands it over
         self.apply(model, int((state.epoch or 0) + 1e-6))
+
+
+def named(parameters: dict[str, nn.Parameter], prefix: str) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in parameters.items() if name.startswith(prefix)}
