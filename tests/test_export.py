@@ -23,7 +23,9 @@ from tiny_checkpoints import SIZES, WORDS, save
 from slt_hf import SignClassifier, SignTranslator
 from slt_hf.checkpoint import load_processor
 from slt_hf.errors import CheckpointError, ExportError, HubError, RecipeError
+from slt_hf.export.exporting import ExportSettings, clips_of_data
 from slt_hf.export.folder import MANIFEST, WEIGHTS, ExportFolder, digest_of
+from slt_hf.export.gate_cases import gate_cases
 from slt_hf.export.graph_file import read_graph_facts
 from slt_hf.export.providers import provider_for
 from slt_hf.processing.pose_files import write_pose
@@ -170,6 +172,20 @@ def test_graphs_are_valid_and_of_standard_operators(exported: Path):
         assert {entry.domain for entry in model.opset_import} == {""}
         open_axes = [axis.dim_param for entry in model.graph.input for axis in entry.type.tensor_type.shape.dim[:1]]
         assert all(open_axes), path
+
+
+def test_clips_of_the_data_go_through_the_gate(source: Path, clips: list[Path], tmp_path: Path):
+    """The first ones that can be read; scores count the others."""
+    rows = [f"{number},{path},A text.,dev" for number, path in enumerate([tmp_path / "gone.pose", *clips])]
+    (tmp_path / "rows.csv").write_text("\n".join(["id,pose,text,split", *rows]) + "\n")
+    settings = ExportSettings(data=str(tmp_path / "rows.csv"))
+    processor = load_processor(source)
+    found = clips_of_data(processor, settings)
+    expected = [synthesize(text).points.shape for text in ("Where is the school?", "My name is Nora.")]
+    assert [clip.points.shape for clip in found] == expected
+    cases = gate_cases(processor, {"num_landmarks": 85, "num_coordinates": 3}, found)
+    assert [case.name for case in cases][-2:] == ["real, 2 clips together", "real, the first clip alone"]
+    assert clips_of_data(processor, ExportSettings(data="synthetic")) == []
 
 
 def perturbed(monkeypatch: pytest.MonkeyPatch, exported: Path) -> None:

@@ -5,6 +5,7 @@ Everything happens in a folder beside the output that is removed on any failure;
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -15,10 +16,11 @@ from typing import Any
 
 from slt_hf import __version__
 from slt_hf.checkpoint import find_checkpoint, is_export, load_model, load_processor, read_json
-from slt_hf.errors import ExportError
+from slt_hf.errors import ExportError, SignDataError
 from slt_hf.export.comparison import Check
 from slt_hf.export.folder import CONFIGS, FORMAT, MANIFEST, ExportFolder, digests_of_configs
 
+CLIPS_OF_DATA = 3  # for the gate
 ARCHITECTURES = {
     "SignToTextForConditionalGeneration": "slt_hf.modeling.modeling_sign_to_text",
     "PoseEncoderForCTC": "slt_hf.modeling.modeling_pose_encoder",
@@ -39,6 +41,7 @@ class ExportSettings:
         target: onnx or onnx-int8; the targets for servers are made from these.
         clips: real clips for the gate.
         data: manifest, shards, Hub dataset or `synthetic`, that the card's scores are computed on; `split`, `limit`.
+            Its first clips go through the gate too.
         opset: of ONNX; the exporter's own unless given.
     """
 
@@ -106,9 +109,9 @@ def write_export(source: Path, folder: Path, settings: ExportSettings) -> None:
     entries = write_graphs(graph_specs(model, prompted), folder, settings.opset)
     write_manifest(folder, type(model).__name__, entries, "float32", windows)
     config = getattr(model.config, "encoder_config", model.config).to_dict()  # models that are an encoder have no part
-    cases = gate_cases(processor, config, settings.clips, settings.seed)
-    checks = run_gate(model, ExportFolder.open(folder), cases)
-    checks += processor_checks(processor, folder, settings.clips)
+    clips = [*settings.clips, *clips_of_data(processor, settings)]
+    checks = run_gate(model, ExportFolder.open(folder), gate_cases(processor, config, clips, settings.seed))
+    checks += processor_checks(processor, folder, clips)
     refuse_failures(checks)
     scores = score(folder, settings) if settings.data is not None else None
     if settings.target == "onnx-int8" and scores is not None:
@@ -120,6 +123,24 @@ def write_export(source: Path, folder: Path, settings: ExportSettings) -> None:
     write_report(folder, checks, scores)
     data = Path(settings.data or "none").name if Path(settings.data or "none").exists() else str(settings.data)
     write_export_card(source, folder, checks, scores, (data, settings.split))
+
+
+def clips_of_data(processor: Any, settings: ExportSettings) -> list[Any]:
+    """The first readable clips of the data that the graphs are scored on; synthetic ones the gate has anyway."""
+    if settings.data in (None, "synthetic"):
+        return []
+    from slt_hf.evaluation.checkpoint import read_row
+    from slt_hf.evaluation.rows import open_rows
+
+    frames, clips = processor.model_input_names[0] == "pixel_values", []
+    for row in open_rows(str(settings.data), settings.split, limit=settings.limit):
+        with contextlib.suppress(SignDataError):  # the scores count what cannot be read
+            clip = read_row(row, frames)
+            processor([clip], return_tensors="np")
+            clips.append(clip)
+        if len(clips) == CLIPS_OF_DATA:
+            break
+    return clips
 
 
 def load_source(source: Path) -> tuple[Any, Any]:
