@@ -240,14 +240,12 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         states, states_mask = signs.last_hidden_state, encoder_mask(signs)
         if crop_values is not None:
             states = states + self.hand_crops(crop_values, crop_mask) * states_mask.unsqueeze(-1).to(states.dtype)
-        read, mask = states, states_mask
-        if self.config.ctc_compression:
-            read, mask = compress_runs(states, states_mask, self.ctc_head(states).argmax(-1))
-        features = self.projector(read.to(self.projector.linear.weight.dtype))
+        features, mask = self.text_features(states, states_mask)
         if prompt_input_ids is not None:
             features, mask = self._prepend_prompt(features, mask, prompt_input_ids, prompt_attention_mask)
         if self.config.text_encoder == "use":
-            features = self._encode_text(features, mask)
+            self.check_steps(features)
+            features = self.encode_text(features, mask)
         return SignEncoderOutput(
             last_hidden_state=features, attention_mask=mask, encoder_states=states, encoder_mask=states_mask
         )
@@ -259,19 +257,29 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
             inputs["attention_mask"] = attention_mask
         return self.encoder(**inputs)
 
+    def text_features(self, states, states_mask) -> tuple[torch.Tensor, torch.Tensor]:
+        """States of the sign encoder (B, S, width), their mask -> what the text model reads (B, S', D), its mask."""
+        if self.config.ctc_compression:
+            states, states_mask = compress_runs(states, states_mask, self.ctc_head(states).argmax(-1))
+        return self.projector(states.to(self.projector.linear.weight.dtype)), states_mask
+
     def _prepend_prompt(self, features, mask, prompt_input_ids, prompt_attention_mask):
         if prompt_attention_mask is None:
             prompt_attention_mask = torch.ones_like(prompt_input_ids)
         prompt = self.text_model.get_input_embeddings()(prompt_input_ids).to(features.dtype)
         return torch.cat([prompt, features], dim=1), torch.cat([prompt_attention_mask.to(mask.dtype), mask], dim=1)
 
-    def _encode_text(self, features, mask) -> torch.Tensor:
+    def check_steps(self, features):
+        """Refuse more steps than the text encoder has positions for."""
         limit = getattr(self.text_model.config.get_text_config(encoder=True), "max_position_embeddings", None)
         if limit is not None and features.shape[1] > limit:
             raise ValueError(
                 f"the text encoder has positions for {limit} steps, found {features.shape[1]} (prompt and sign "
                 "features); cut the clip into shorter ones, use a larger encoder stride, or text_encoder='skip'"
             )
+
+    def encode_text(self, features, mask) -> torch.Tensor:
+        """The text encoder alone: features (B, S', D), their mask -> what the decoder attends to."""
         encoder = self.text_model.get_encoder()
         # input_ids by name, since FSMT's encoder has no default for it
         return encoder(input_ids=None, inputs_embeds=features, attention_mask=mask, return_dict=True)[0]

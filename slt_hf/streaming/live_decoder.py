@@ -53,9 +53,11 @@ class LiveDecoder:
         if self.first is not None:
             found[0] = self.first
         end = next((place for place, token in enumerate(found) if token in self.ends), len(found) - 1)
-        before, self.tokens = self.tokens, found[: end + 1]
+        # up to the first token that was tried in vain, each stands behind those that greedy decoding finds
+        known = next((place for place, pair in enumerate(zip(tried, found, strict=False)) if pair[0] != pair[1]), end)
+        self.tokens = found[: end + 1]
         self.passes += 1
-        if self.passes < LONGEST and not (self.tokens == before and self._ends(before)):
+        if self.passes < LONGEST and not (end <= known and self._ends(self.tokens)):
             return None
         self.memory = self.reading = None
         return Hypothesis(self.tokens, float(log_probs[np.arange(end + 1), self.tokens].sum()), end + 1)

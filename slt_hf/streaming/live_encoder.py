@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ class LiveEncoder:
         self.left_handed = False
         self.encoder_state: dict[str, Any] | None = None
         self.states: list[Any] = []  # (1, S, D) of each chunk
+        self.labels: list[int] = []  # of all steps, by the CTC head where there is one
         self.read: list[int] = []  # glosses that were looked at last, by the CTC head
         self.looked = 0  # chunks that were looked at
         self.decoder.forget()
@@ -91,19 +93,15 @@ class LiveEncoder:
         return self.read not in ([], before)
 
     def _labels(self) -> list[int] | None:
-        """Glosses that were signed so far, by the CTC head."""
-        import torch
-
-        if self.model.config.ctc_vocab_size is None:
-            return None
-        with torch.inference_mode():
-            best = self.model.ctc_head(torch.cat(self.states, 1)).argmax(-1)[0]
-        return [int(label) for label in torch.unique_consecutive(best) if label]
+        """Glosses that were signed so far; None without a CTC head."""
+        return [label for label, _ in groupby(self.labels) if label] if self.labels else None
 
     def _memory(self) -> Any:
         import torch
 
         states = torch.cat(self.states, 1)
+        if self.engine.graph is not None:
+            return self.engine.graph.memory(states)
         mask = torch.ones(states.shape[:2], dtype=torch.long, device=states.device)
         with torch.inference_mode():
             return self.model.encode(sign_states=states, sign_mask=mask)
@@ -140,6 +138,9 @@ class LiveEncoder:
         given = torch.from_numpy(values).to(self.model.device, self.model.dtype)
         states, self.encoder_state = self.chunk(given, self.encoder_state)
         self.states.append(states)
+        if self.model.config.ctc_vocab_size is not None:
+            with torch.inference_mode():
+                self.labels += self.model.ctc_head(states).argmax(-1)[0].tolist()
 
     def state(self) -> dict[str, Any]:
         encoder = self.encoder_state and {name: array_of(each) for name, each in self.encoder_state.items()}
@@ -148,6 +149,7 @@ class LiveEncoder:
             "left_handed": self.left_handed,
             "encoder": encoder,
             "states": [array_of(states) for states in self.states],
+            "labels": list(self.labels),
             "read": list(self.read),
             "looked": self.looked,
             "decoding": self.decoder.state(),
@@ -155,7 +157,8 @@ class LiveEncoder:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.frame = state["frame"] and SignerFrame(**state["frame"])
-        self.left_handed, self.read = state["left_handed"], list(state["read"])
+        self.left_handed = state["left_handed"]
+        self.labels, self.read = list(state["labels"]), list(state["read"])
         encoder = state["encoder"]
         self.encoder_state = encoder and {name: self._bring(array) for name, array in encoder.items()}
         self.states = [self._bring(array) for array in state["states"]]

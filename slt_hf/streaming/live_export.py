@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -48,10 +47,6 @@ class ExportLiveEncoder(LiveEncoder):
         self.decoder = ExportLiveDecoder(engine)
         self.forget()
 
-    def forget(self) -> None:
-        super().forget()
-        self.labels: list[int] = []  # of all steps, by the CTC head where the graph has one
-
     def _initial_state(self) -> dict[str, Any]:
         return self.stream.initial_state()
 
@@ -62,19 +57,9 @@ class ExportLiveEncoder(LiveEncoder):
         self.states.append(found["last_hidden_state"])
         self.labels += found["labels"][0].tolist() if "labels" in found else []
 
-    def _labels(self) -> list[int] | None:
-        return [label for label, _ in groupby(self.labels) if label] if self.labels else None
-
     def _memory(self) -> Any:
         states = np.concatenate(self.states, 1)
         return self.stream.bridge(states, np.ones(states.shape[:2], np.int64))
-
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"labels": list(self.labels)}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.labels = list(state["labels"])
 
     def _bring(self, array: np.ndarray) -> Any:
         return array

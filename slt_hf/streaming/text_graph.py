@@ -1,4 +1,4 @@
-"""The text decoder of a loaded model as traced graphs: the same numbers, for a third of what PyTorch takes by calls.
+"""The text model of a loaded translator as traced graphs: the same numbers, for a third of what calls take.
 
 A small text model spends most of a step between its operations. With the cache as tensors that go in and come out, one
 graph serves a beam search, step by step, and a live guess, all its tokens at once.
@@ -21,6 +21,7 @@ from slt_hf.errors import RecipeError
 from slt_hf.export.decoding import generate_tokens
 from slt_hf.export.generation_options import GenerationOptions
 from slt_hf.export.graphs import DecoderGraph, decoder_spec
+from slt_hf.modeling.modeling_sign_to_text import SignEncoderOutput
 
 TOLERANCE = 1e-3  # of logits, between a graph and its model; a graph further away is not used
 TRIED = ((1, 7, 0, 9), (2, 1, 4, 3), (4, 1, 1, 1))  # R, Q, tokens before them, S: not what it was traced with
@@ -59,6 +60,17 @@ class CrossGraph(nn.Module):
         return {f"cross_{kind}_{i}": getattr(layer, f"{kind}s") for i, layer in layers for kind in ("key", "value")}
 
 
+class EncoderGraph(nn.Module):
+    """The text model's own encoder."""
+
+    def __init__(self, model: Any):
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.model.encode_text(features, mask)
+
+
 class TextGraph:
     """Graphs of one model, for all its streams and clips; they hold the model's own weights.
 
@@ -71,16 +83,22 @@ class TextGraph:
         states, mask = torch.randn(2, 5, model.projector.linear.out_features), torch.ones(2, 5, dtype=torch.long)
         cross = CrossGraph(model.text_model, model.generation_config.decoder_start_token_id)
         self.cross = traced(ByPosition(cross, ["last_hidden_state", "memory_mask"]), (states, mask))
+        self.encoder = EncoderGraph(model) if model.config.text_encoder == "use" else None
+        self.encode = self.encoder and traced(self.encoder, (states, mask))
         self.spec = decoder_spec(model, cross(states, mask) | {"memory_mask": mask})
         self.plain = ByPosition(DecoderGraph(model.text_model, self.spec.module.num_layers), list(self.spec.inputs))
         self.decode = traced(self.plain, tuple(self.spec.inputs.values()))
 
     def agrees(self) -> bool:
-        """Whether the graph gives the model's numbers for other sizes than it was traced with."""
-        return all(
-            bool((self.decode(*given)[0] - self.plain(*given)[0]).abs().max() < TOLERANCE)
-            for given in (self._inputs(*sizes) for sizes in (*TRIED, *TRIED[:1] * WARMUP))
-        )
+        """Whether the graphs give the model's numbers for other sizes than they were traced with."""
+        pairs = []
+        for rows, new, past, steps in (*TRIED, *TRIED[:1] * WARMUP):
+            given = self._inputs(rows, new, past, steps)
+            pairs.append((self.decode(*given)[0], self.plain(*given)[0]))
+            if self.encode is not None and self.encoder is not None:
+                read = (torch.randn(rows, steps, self.model.projector.linear.out_features), given[1])
+                pairs.append((self.encode(*read), self.encoder(*read)))
+        return all(bool((graph - plain).abs().max() < TOLERANCE) for graph, plain in pairs)
 
     def _inputs(self, rows: int, new: int, past: int, steps: int) -> tuple[torch.Tensor, ...]:
         sizes = {"rows": rows, "past_rows": rows, "new_tokens": new, "past": past, "steps": steps}
@@ -90,6 +108,18 @@ class TextGraph:
             shape = [sizes[named[axis]] if axis in named else size for axis, size in enumerate(sample.shape)]
             tensors[name] = torch.randn(shape) if sample.is_floating_point() else torch.ones(shape, dtype=torch.long)
         return tuple((tensors | {"rows": torch.arange(rows)}).values())
+
+    def memory(self, states: torch.Tensor) -> Any:
+        """What `model.encode(sign_states=states)` gives, for states (B, S, width) of real frames."""
+        mask = torch.ones(states.shape[:2], dtype=torch.long)
+        with torch.inference_mode():
+            features, read = self.model.text_features(states, mask)
+            if self.encode is not None:
+                self.model.check_steps(features)
+                features = self.encode(features, read)
+        return SignEncoderOutput(
+            last_hidden_state=features, attention_mask=read, encoder_states=states, encoder_mask=mask
+        )
 
     def begin(self, memory: Any, beams: int = 1) -> Reading:
         """Read what `model.encode` gave."""
