@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
 import threading
@@ -45,6 +46,18 @@ BODIES = [
     json.dumps(
         {"inputs": [{"name": "poses", "datatype": "FP32", "shape": [1, 1, 543, 3], "data": [0.5] * 1629}]}
     ).encode(),
+    json.dumps(
+        {
+            "inputs": [
+                {
+                    "name": "file",
+                    "datatype": "BYTES",
+                    "shape": [1],
+                    "data": [base64.b64encode(pose_bytes(CLIP)).decode()],
+                }
+            ]
+        }
+    ).encode(),
 ]
 
 
@@ -74,6 +87,13 @@ def infer_request(points: np.ndarray = POINTS) -> Any:
     request = service_pb2.ModelInferRequest(model_name="demo")
     request.inputs.add(name="poses", datatype="FP32", shape=[1, *points.shape])
     request.raw_input_contents.append(points.tobytes())
+    return request
+
+
+def file_request() -> Any:
+    request = service_pb2.ModelInferRequest(model_name="demo")
+    request.inputs.add(name="file", datatype="BYTES", shape=[1])
+    request.raw_input_contents.append(struct.pack("<I", len(BODIES[0])) + BODIES[0])
     return request
 
 
@@ -186,6 +206,7 @@ HEADERS = st.sampled_from([{}, {"Inference-Header-Content-Length": "90"}, {"Cont
 REQUESTS = st.one_of(
     st.tuples(st.just("/translate"), mutated(BODIES[0]), QUERIES, HEADERS),
     st.tuples(st.just("/v2/models/demo/infer"), mutated(BODIES[1]), QUERIES, HEADERS),
+    st.tuples(st.just("/v2/models/demo/infer"), mutated(BODIES[2]), QUERIES, HEADERS),
     st.tuples(st.sampled_from(["/translate", "/v2/models/demo/infer"]), st.binary(max_size=60), QUERIES, HEADERS),
 )
 MESSAGES = st.lists(st.one_of(st.just(FRAME), mutated(FRAME), st.sampled_from(["finish", "other", ""])), max_size=3)
@@ -222,7 +243,8 @@ def attack(running: tuple[TestClient, SignService], examples: int) -> None:
     calm(given(MESSAGES)(lambda messages: socket_survives(client, messages)))()
     with grpc.insecure_channel(f"127.0.0.1:{service.settings.grpc_port}") as channel:
         raw = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
-        messages = st.one_of(mutated(infer_request().SerializeToString()), st.binary(max_size=60))
+        right = [mutated(each.SerializeToString()) for each in (infer_request(), file_request())]
+        messages = st.one_of(*right, st.binary(max_size=60))
         calm(given(messages)(lambda message: grpc_survives(raw, message)))()
     errors = [line for line in client.get("/metrics", headers=ALLOWED).text.splitlines() if 'status="5' in line]
     assert not errors

@@ -55,6 +55,10 @@ def test_every_protocol_reads_the_sentence(ports: tuple[int, int], tmp_path: Pat
     over_grpc = client(path, "--url", grpc, "--grpc")
     assert over_grpc.returncode == 0, over_grpc.stderr
     assert json.loads(over_grpc.stdout)["translation"] == found and found
+    for where in (("--url", rest), ("--url", grpc, "--grpc")):
+        as_it_is = client(path, "--send-file", *where)
+        assert as_it_is.returncode == 0, as_it_is.stderr
+        assert json.loads(as_it_is.stdout)["translation"] == found
     live = client(path, "--url", rest, "--live")
     assert live.returncode == 0, live.stderr
     events = [json.loads(line) for line in live.stdout.splitlines()]

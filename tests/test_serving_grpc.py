@@ -201,7 +201,8 @@ def test_calls_in_flight_are_answered_when_the_server_ends(service: SignService,
 
     ending = SignService.__new__(SignService)
     ending.settings = replace(service.settings, grpc_port=free_port())
-    ending.served, ending.default = {"demo": Served("demo", None, Batcher(slowly, 1, 0.0, 8))}, "demo"
+    model = service.served["demo"].model
+    ending.served, ending.default = {"demo": Served("demo", model, Batcher(slowly, 1, 0.0, 8))}, "demo"
     answers: list[str] = []
 
     def ask() -> None:

@@ -20,6 +20,9 @@ def client(
     url: Annotated[str, typer.Option(help="Server; for --grpc its host:port.")] = "http://127.0.0.1:8000",
     model: Annotated[str | None, typer.Option(help="Model by its name at the server; the first if left out.")] = None,
     grpc: Annotated[bool, typer.Option("--grpc", help="Open Inference Protocol over gRPC.")] = False,
+    send_file: Annotated[
+        bool, typer.Option("--send-file", help="Send files as they are: to a model that sees frames, not poses.")
+    ] = False,
     live: Annotated[
         bool, typer.Option("--live", help="Send it as a camera would; show what is read meanwhile.")
     ] = False,
@@ -38,6 +41,9 @@ def client(
     if not clips:
         raise RecipeError("expected clips or --camera, found neither; name what is to be read")
     for path in clips:
+        if send_file:
+            ask(path, path.read_bytes(), url, key, model, grpc)
+            continue
         clip = load_clip(path)
         if live:
             show_live(of_clip(clip), clip.layout, url, key, model)
@@ -45,7 +51,7 @@ def client(
             ask(path, clip, url, key, model, grpc)
 
 
-def ask(path: Path, clip: PoseClip, url: str, key: str | None, model: str | None, grpc: bool) -> None:
+def ask(path: Path, clip: PoseClip | bytes, url: str, key: str | None, model: str | None, grpc: bool) -> None:
     from slt_hf.cli.output import print_json
     from slt_hf.serving.client import over_grpc, over_rest
 

@@ -29,14 +29,18 @@ class ServerError(SignDataError):
     """The server was not reached, or refused."""
 
 
-def over_rest(clip: PoseClip, url: str, key: str | None, model: str | None = None) -> dict[str, Any]:
+def over_rest(clip: PoseClip | bytes, url: str, key: str | None, model: str | None = None) -> dict[str, Any]:
     """What `POST /translate` answers.
+
+    Args:
+        clip: poses, or a file's bytes: a video for a model that sees frames, or for a server that finds the poses.
 
     Raises:
         ServerError: with the server's words.
     """
     query = f"?{urlencode({'model': model})}" if model else ""
-    request = urllib.request.Request(f"{url.rstrip('/')}/translate{query}", pose_bytes(clip), bearer(key))
+    body = clip if isinstance(clip, bytes) else pose_bytes(clip)
+    request = urllib.request.Request(f"{url.rstrip('/')}/translate{query}", body, bearer(key))
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
             return json.loads(answer.read())
@@ -54,10 +58,11 @@ def told(body: bytes) -> str:
         return body[:200].decode("utf-8", "replace")
 
 
-def over_grpc(clip: PoseClip, url: str, key: str | None, model: str) -> dict[str, Any]:
+def over_grpc(clip: PoseClip | bytes, url: str, key: str | None, model: str) -> dict[str, Any]:
     """What `ModelInfer` answers.
 
     Args:
+        clip: poses, or a file's bytes.
         url: host:port, or with https:// before it for TLS.
 
     Raises:
@@ -66,10 +71,11 @@ def over_grpc(clip: PoseClip, url: str, key: str | None, model: str) -> dict[str
     from tritonclient.grpc import InferenceServerClient, InferInput
     from tritonclient.utils import InferenceServerException
 
-    values = np.concatenate([np.nan_to_num(clip.points), clip.confidence[..., None]], -1, dtype=np.float32)[None]
-    tensor = InferInput("poses", list(values.shape), "FP32").set_data_from_numpy(values)
+    name, values, parameters = tensor_of(clip)
+    datatype = "BYTES" if name == "file" else "FP32"
+    tensor = InferInput(name, list(values.shape), datatype).set_data_from_numpy(values)
     parts = urlsplit(url if "//" in url else f"//{url}")
-    how: dict[str, Any] = {"parameters": {"layout": clip.layout, "fps": float(clip.fps)}}
+    how: dict[str, Any] = {"parameters": parameters}
     try:
         with InferenceServerClient(parts.netloc, ssl=parts.scheme == "https") as server:
             found = server.infer(model, [tensor], headers=bearer(key), client_timeout=TIMEOUT_SECONDS, **how)
@@ -77,6 +83,14 @@ def over_grpc(clip: PoseClip, url: str, key: str | None, model: str) -> dict[str
         raise ServerError(f"{url} answered {error.status()}: {error.message()}") from error
     text, confidence = found.as_numpy("text"), found.as_numpy("confidence")
     return {"translation": text[0].decode(), "confidence": float(confidence[0])}
+
+
+def tensor_of(clip: PoseClip | bytes) -> tuple[str, np.ndarray, dict[str, Any]]:
+    """Name, values and parameters of the one input."""
+    if isinstance(clip, bytes):
+        return "file", np.array([clip], object), {}
+    values = np.concatenate([np.nan_to_num(clip.points), clip.confidence[..., None]], -1, dtype=np.float32)[None]
+    return "poses", values, {"layout": clip.layout, "fps": float(clip.fps)}
 
 
 async def live(

@@ -8,12 +8,12 @@ from typing import Any
 from tritonclient.grpc import service_pb2
 
 from slt_hf.errors import ClipError
-from slt_hf.serving.inference_protocol import PoseTensor, metadata, texts_and_scores
+from slt_hf.serving.inference_protocol import FILE, InputTensor, metadata, texts_and_scores
 from slt_hf.serving.service import Served
 
 
-def pose_tensor(request: Any, model: str) -> PoseTensor:
-    """The one input of a `ModelInferRequest`, its numbers raw or as contents.
+def input_tensor(request: Any, model: str) -> InputTensor:
+    """The one input of a `ModelInferRequest`, its values raw or as contents.
 
     Raises:
         ClipError: if there is another number of inputs.
@@ -22,8 +22,9 @@ def pose_tensor(request: Any, model: str) -> PoseTensor:
         raise ClipError(f"expected 1 input for model '{model}', found {len(request.inputs)}; see the model's metadata")
     stated = request.inputs[0]
     raw = request.raw_input_contents
-    data = raw[0] if raw else list(stated.contents.fp32_contents)
-    return PoseTensor(stated.name, stated.datatype, list(stated.shape), data, parameters_of(request))
+    contents = stated.contents.bytes_contents if stated.name == FILE else stated.contents.fp32_contents
+    data = raw[0] if raw else list(contents)
+    return InputTensor(stated.name, stated.datatype, list(stated.shape), data, parameters_of(request))
 
 
 def parameters_of(request: Any) -> dict[str, Any]:

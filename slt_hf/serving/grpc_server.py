@@ -18,7 +18,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from slt_hf import __version__
 from slt_hf.errors import ClipError, SignDataError
 from slt_hf.serving.errors import OverloadedError, UnknownModelError
-from slt_hf.serving.grpc_messages import infer_response, model_metadata, pose_tensor
+from slt_hf.serving.grpc_messages import infer_response, input_tensor, model_metadata
 from slt_hf.serving.keys import Guard
 from slt_hf.serving.metrics import ServiceMetrics
 from slt_hf.serving.service import SignService
@@ -188,7 +188,7 @@ class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def _infer(self, request: Any) -> Any:
         started = time.perf_counter()
         served = self.service.find(request.model_name)
-        found = await self.service.read_all(pose_tensor(request, served.name).clips(served.name), served.name)
+        found = await self.service.read_all(input_tensor(request, served.name).clips(served), served.name)
         self.metrics.seconds.labels("grpc", served.name).observe(time.perf_counter() - started)
         return infer_response(request, served, found)
 

@@ -1,36 +1,43 @@
-"""The Open Inference Protocol V2 for poses: what a model takes and gives, over REST (JSON, or JSON and bytes) and gRPC.
+"""The Open Inference Protocol V2: what a model takes and gives, over REST (JSON, or JSON and bytes) and gRPC.
 
 Input `poses` FP32 (B, T, V, C) with C = x, y[, z], confidence, and the parameters `layout` and `fps`; outputs `text`
 BYTES (B) and `confidence` FP32 (B). A confidence of 0 marks a point that was not detected.
+
+Or input `file` BYTES (B): videos, pictures or `.pose` files as they are, in JSON as base64. It is the only input of a
+model that sees frames; one that reads poses takes either.
 
 # B clips, T frames, V landmarks, C coordinates
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import math
+import struct
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from slt_hf.errors import ClipError
-from slt_hf.pipeline import Translation
+from slt_hf.pipeline import Translation, reads_video
 from slt_hf.processing.landmarks import get_layout
 from slt_hf.processing.pose_clip import PoseClip, check_fps, clean
 from slt_hf.serving.service import Served
 
-INPUT = "poses"
-MAX_BATCH = 64
+INPUT, FILE = "poses", "file"
+MAX_BATCH, MAX_FILES = 64, 8
 
 
 def metadata(served: Served) -> dict[str, Any]:
     """A model's inputs and outputs."""
+    poses = {"name": INPUT, "datatype": "FP32", "shape": [-1, -1, -1, -1]}
     return {
         "name": served.name,
         "platform": "slt_hf",
-        "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, -1, -1, -1]}],
+        "inputs": [{"name": FILE, "datatype": "BYTES", "shape": [-1]} if sees_frames(served) else poses],
         "outputs": [
             {"name": "text", "datatype": "BYTES", "shape": [-1]},
             {"name": "confidence", "datatype": "FP32", "shape": [-1]},
@@ -38,30 +45,39 @@ def metadata(served: Served) -> dict[str, Any]:
     }
 
 
+def sees_frames(served: Served) -> bool:
+    return reads_video(served.model.processor)
+
+
 @dataclass(frozen=True)
-class PoseTensor:
+class InputTensor:
     """The one input as a request states it; nothing of it is believed before `clips` has looked."""
 
     name: Any
     datatype: Any
     shape: Any
     data: Any
-    """Numbers in any nesting, or the little-endian bytes of float32"""
+    """Numbers in any nesting, or the little-endian bytes of float32; of files, their bytes in base64, or each after
+    its length"""
     parameters: Any
 
-    def clips(self, model: str) -> list[PoseClip]:
-        """One clip for each of the batch.
+    def clips(self, served: Served) -> list[PoseClip | bytes]:
+        """One clip for each of the batch: poses, or a file that is still to be opened.
 
         Raises:
             ClipError: for anything but an input of this model; said as Triton says it.
         """
-        if self.name != INPUT:
-            raise ClipError(f"expected input '{INPUT}' for model '{model}'; see the model's metadata")
-        if self.datatype != "FP32":
+        wanted = FILE if self.name == FILE or sees_frames(served) else INPUT
+        datatype = "BYTES" if wanted == FILE else "FP32"
+        if self.name != wanted:
+            raise ClipError(f"expected input '{wanted}' for model '{served.name}'; see the model's metadata")
+        if self.datatype != datatype:
             raise ClipError(
-                f"inference input '{INPUT}' data-type is '{self.datatype}', but model '{model}' expects 'FP32'; "
-                "convert it"
+                f"inference input '{wanted}' data-type is '{self.datatype}', but model '{served.name}' expects "
+                f"'{datatype}'; convert it"
             )
+        if wanted == FILE:
+            return list(file_values(self.shape, self.data))
         layout, fps = layout_and_fps(self.parameters)
         values = tensor_values(self.shape, self.data, get_layout(layout).num_points)
         return [clip_from(array, layout, fps) for array in values]
@@ -79,7 +95,9 @@ def layout_and_fps(parameters: Any) -> tuple[str, float]:
         raise ClipError(f"expected frames a second, found a number too large ({error}); correct it") from error
 
 
-def infer_clip(body: bytes, served: Served, header_length: str | None = None) -> tuple[dict[str, Any], list[PoseClip]]:
+def infer_clips(
+    body: bytes, served: Served, header_length: str | None = None
+) -> tuple[dict[str, Any], list[PoseClip | bytes]]:
     """The request, and its clips.
 
     Args:
@@ -92,16 +110,16 @@ def infer_clip(body: bytes, served: Served, header_length: str | None = None) ->
     length = header_size(header_length, len(body))
     asked = parsed(body[:length])
     if not isinstance(asked, dict) or not isinstance(asked.get("inputs"), list) or len(asked["inputs"]) != 1:
-        raise ClipError(f"expected 1 input for model '{served.name}', named {INPUT}; see the model's metadata")
+        raise ClipError(f"expected 1 input for model '{served.name}'; see the model's metadata")
     check_id(asked.get("id", ""))
     stated = asked["inputs"][0]
     if not isinstance(stated, dict):
-        raise ClipError(f"expected input '{INPUT}' for model '{served.name}'; see the model's metadata")
+        raise ClipError(f"expected 1 input for model '{served.name}', as an object; see the model's metadata")
     data = body[length:] if header_length is not None else stated.get("data")
-    tensor = PoseTensor(
+    tensor = InputTensor(
         stated.get("name"), stated.get("datatype"), stated.get("shape"), data, asked.get("parameters") or {}
     )
-    return asked, tensor.clips(served.name)
+    return asked, tensor.clips(served)
 
 
 def check_id(given: Any) -> None:
@@ -144,6 +162,43 @@ def numbers(data: Any) -> np.ndarray:
         return np.frombuffer(data, "<f4") if isinstance(data, bytes) else np.asarray(data, np.float32)
     except (TypeError, ValueError, OverflowError) as error:
         raise ClipError(f"expected numbers as data of '{INPUT}', found {error}; correct them") from error
+
+
+def file_values(shape: Any, data: Any) -> list[bytes]:
+    if not (isinstance(shape, list) and len(shape) == 1 and type(shape[0]) is int and 0 < shape[0] <= MAX_FILES):
+        raise ClipError(f"unexpected shape for input '{FILE}'. Expected [-1] and at most {MAX_FILES}, got {shape}")
+    found = split(data) if isinstance(data, bytes) else [file_bytes(each) for each in as_list(data)]
+    if len(found) != shape[0]:
+        raise ClipError(f"expected {shape[0]} values for '{FILE}', found {len(found)}; send all of them")
+    return found
+
+
+def as_list(data: Any) -> list[Any]:
+    if not isinstance(data, list):
+        raise ClipError(f"expected a list as data of '{FILE}', found {type(data).__name__}; send one")
+    return data
+
+
+def file_bytes(value: Any) -> bytes:
+    """Bytes as they are (gRPC), or the bytes behind base64 (JSON)."""
+    try:
+        return value if isinstance(value, bytes) else base64.b64decode(value, validate=True)
+    except (TypeError, ValueError, binascii.Error) as error:
+        raise ClipError(f"expected the bytes of '{FILE}' in base64, found {error}; encode them") from error
+
+
+def split(data: bytes) -> list[bytes]:
+    """As the protocol packs BYTES: each after its length, 4 bytes, little-endian."""
+    found: list[bytes] = []
+    at = 0
+    while at < len(data) and len(found) <= MAX_FILES:
+        length = struct.unpack_from("<I", data, at)[0] if len(data) - at >= 4 else len(data)
+        at += 4
+        if length > len(data) - at:
+            raise ClipError(f"expected each value of '{FILE}' after its length, found it cut off; send all of it")
+        found.append(data[at : at + length])
+        at += length
+    return found
 
 
 def clip_from(array: np.ndarray, layout: str, fps: float) -> PoseClip:

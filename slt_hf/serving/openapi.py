@@ -12,7 +12,7 @@ from fastapi import FastAPI
 BYTES = {"type": "string", "format": "binary"}
 FILE = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": BYTES}}}}
 
-TENSOR = {
+POSES = {
     "type": "object",
     "required": ["name", "datatype", "shape", "data"],
     "properties": {
@@ -28,6 +28,16 @@ TENSOR = {
         "data": {"type": "array", "description": "numbers, flat or nested", "items": {"type": "number"}},
     },
 }
+FILES = {
+    "type": "object",
+    "required": ["name", "datatype", "shape", "data"],
+    "properties": {
+        "name": {"const": "file"},
+        "datatype": {"const": "BYTES"},
+        "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 1},
+        "data": {"type": "array", "description": "files in base64", "items": {"type": "string", "format": "byte"}},
+    },
+}
 PARAMETERS = {
     "type": "object",
     "properties": {
@@ -40,7 +50,7 @@ TENSORS = {
     "required": ["inputs"],
     "properties": {
         "id": {"type": "string"},
-        "inputs": {"type": "array", "items": TENSOR, "minItems": 1, "maxItems": 1},
+        "inputs": {"type": "array", "items": {"anyOf": [POSES, FILES]}, "minItems": 1, "maxItems": 1},
         "parameters": PARAMETERS,
     },
 }

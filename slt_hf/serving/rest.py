@@ -18,7 +18,7 @@ from slt_hf.errors import SignDataError
 from slt_hf.pipeline import Translation
 from slt_hf.serving.corrections import Corrections, clip_of_frames
 from slt_hf.serving.errors import OverloadedError, TooLargeError, UnknownModelError
-from slt_hf.serving.inference_protocol import infer_answer, infer_clip, metadata
+from slt_hf.serving.inference_protocol import infer_answer, infer_clips, metadata
 from slt_hf.serving.keys import PUBLIC, Guard
 from slt_hf.serving.metrics import ServiceMetrics
 from slt_hf.serving.openapi import FILE, INFER, ask_for_keys, refusals
@@ -164,7 +164,7 @@ def add_inference_protocol(app: FastAPI, service: SignService, metrics: ServiceM
         started = time.perf_counter()
         served = service.find(name)
         length = request.headers.get("inference-header-content-length")
-        asked, clips = infer_clip(await request.body(), served, length)  # whatever its content type says
+        asked, clips = infer_clips(await request.body(), served, length)  # whatever its content type says
         found = await service.read_all(clips, name)
         metrics.seconds.labels("v2", name).observe(time.perf_counter() - started)
         return infer_answer(asked, served, found)

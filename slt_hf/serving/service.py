@@ -147,8 +147,13 @@ class SignService:
             return clip_of(body)
         return await self.in_time(self.videos.clip(body, ending or "", sees_frames))
 
-    async def read_all(self, clips: Sequence[PoseClip], name: str | None = None) -> list[Any]:
-        """What each clip of one request says, waiting together; the first refusal is the request's."""
+    async def read_all(self, clips: Sequence[PoseClip | bytes], name: str | None = None) -> list[Any]:
+        """What each clip of one request says, waiting together; the first refusal is the request's.
+
+        Args:
+            clips: poses, or files as they were uploaded, which are opened one after the other.
+        """
+        clips = [await self.upload(clip, name) if isinstance(clip, bytes) else clip for clip in clips]
         found = await asyncio.gather(*(self.read(clip, name) for clip in clips), return_exceptions=True)
         for each in found:
             if isinstance(each, BaseException):
