@@ -275,6 +275,22 @@ def test_what_servers_read_is_written_and_pushed(
             SignTranslator.from_pretrained(tmp_path / "out")
 
 
+def test_engines_that_a_machine_lacks_are_named_and_the_others_measured(
+    source: Path, exported: Path, tmp_path: Path, repository: Path
+):
+    """The script for GPUs, as far as it runs without one."""
+    output = tmp_path / "gpu.json"
+    names = ["onnx cpu", "eager float32", "onnx cuda", "tensorrt"]
+    command = [sys.executable, repository / "scripts" / "build_tensorrt.py", exported, "--checkpoint", source]
+    command += ["--torch-device", "cpu", "--runs", "1", "--tokens", "3", "--batches", "2", "--output", output]
+    done = subprocess.run([*map(str, command), "--engines", *names], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(output.read_text())
+    assert list(found["seconds"]) == names[:2] and list(found["not_run"]) == names[2:]
+    assert "CUDAExecutionProvider" in found["not_run"]["onnx cuda"] and "TensorRT" in found["not_run"]["tensorrt"]
+    assert found["seconds"]["eager float32"]["tokens as on the cpu, batch 2"] == 1.0
+
+
 def test_an_export_without_a_card_is_not_pushed(copy: Path):
     (copy / "README.md").unlink()
     with pytest.raises(HubError, match=r"expected README\.md"):
