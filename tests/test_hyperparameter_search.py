@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -29,31 +31,90 @@ def rows(count: int = 8) -> list[dict[str, Any]]:
     return found
 
 
+def make_model(trial: Any = None) -> PoseEncoderForSignClassification:
+    return PoseEncoderForSignClassification(PoseEncoderConfig(**SIZES, id2label={0: "up", 1: "down"}))
+
+
+def make_trainer(folder: Path, model_init: Any = make_model) -> SignClassificationTrainer:
+    arguments = SignTrainingArguments(
+        output_dir=str(folder), max_steps=2, per_device_train_batch_size=4, eval_strategy="steps", eval_steps=2,
+        use_cpu=True, report_to="none", disable_tqdm=True, save_strategy="no",
+    )  # fmt: skip
+    return SignClassificationTrainer(
+        model_init=model_init, args=arguments, train_dataset=rows(), eval_dataset=rows(4),
+        data_collator=SignCollator(PoseFeatureExtractor(), label_column="class_id"),
+        compute_metrics=classification_metrics,
+        model_arguments=ModelArguments(layerwise_lr_decay=0.9),
+    )  # fmt: skip
+
+
+def objective(metrics: dict[str, float]) -> float:
+    return metrics["eval_top1"]
+
+
 def test_optuna_searches_with_a_fresh_model_for_every_trial(tmp_path: Path):
     optuna = pytest.importorskip("optuna")
     optuna.logging.set_verbosity(logging.ERROR)
     made: list[Any] = []
 
     def model_init(trial: Any = None) -> PoseEncoderForSignClassification:
-        made.append(PoseEncoderForSignClassification(PoseEncoderConfig(**SIZES, id2label={0: "up", 1: "down"})))
+        made.append(make_model())
         return made[-1]
 
-    arguments = SignTrainingArguments(
-        output_dir=str(tmp_path), max_steps=2, per_device_train_batch_size=4, eval_strategy="steps", eval_steps=2,
-        use_cpu=True, report_to="none", disable_tqdm=True, save_strategy="no",
-    )  # fmt: skip
-    trainer = SignClassificationTrainer(
-        model_init=model_init, args=arguments, train_dataset=rows(), eval_dataset=rows(4),
-        data_collator=SignCollator(PoseFeatureExtractor(), label_column="class_id"),
-        compute_metrics=classification_metrics,
-        model_arguments=ModelArguments(layerwise_lr_decay=0.9),
-    )  # fmt: skip
+    trainer = make_trainer(tmp_path, model_init)
     best: Any = trainer.hyperparameter_search(
         hp_space=lambda trial: {"learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)},
-        compute_objective=lambda metrics: metrics["eval_top1"],
-        direction="maximize", backend="optuna", n_trials=2,
+        compute_objective=objective, direction="maximize", backend="optuna", n_trials=2,
     )  # fmt: skip
     assert 1e-4 <= best.hyperparameters["learning_rate"] <= 1e-2 and 0 <= best.objective <= 1
     assert len(made) >= 3  # one to begin with, one for each trial
     rates = {group["initial_lr"] for group in trainer.optimizer.param_groups}
     assert max(rates) == pytest.approx(trainer.args.learning_rate)  # our groups follow the trial's rate
+
+
+@pytest.mark.slow
+def test_ray_searches_in_processes_of_its_own(tmp_path: Path):
+    ray = pytest.importorskip("ray", reason="ray is an optional backend; pip install 'ray[tune]'")
+    from ray import tune
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # its processes cannot import this file
+    ray.init(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20, _temp_dir=tempfile.mkdtemp())
+    try:
+        best: Any = make_trainer(tmp_path).hyperparameter_search(
+            hp_space=lambda trial: {"learning_rate": tune.loguniform(1e-4, 1e-2)},
+            compute_objective=objective, direction="maximize", backend="ray", n_trials=2,
+            resources_per_trial={"cpu": 1}, storage_path=str(tmp_path / "trials"),
+        )  # fmt: skip
+    finally:
+        ray.shutdown()
+    assert 1e-4 <= best.hyperparameters["learning_rate"] <= 1e-2 and 0 <= best.objective <= 1
+    tried = [trial.last_result["objective"] for trial in best.run_summary.trials]
+    assert len(tried) == 2 and best.objective == max(tried)
+
+
+@pytest.mark.slow
+def test_a_sweep_of_wandb_sets_what_its_agent_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Sweeps have no offline mode: the server and the agent that asks it are stood in for, runs are real, offline."""
+    wandb = pytest.importorskip("wandb", reason="wandb is an optional backend; pip install 'slt_hf[tracking]'")
+    asked: list[dict[str, Any]] = []
+    drawn = [0.004, 0.002]
+
+    def agent(sweep_id: str, function: Any, count: int) -> None:
+        for rate in drawn[:count]:
+            wandb.init(config={"learning_rate": rate}, project=sweep_id)
+            function()
+            assert trainer.args.learning_rate == rate
+            wandb.finish()
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setattr(wandb, "sweep", lambda config, **kwargs: asked.append(config) or "sweep")
+    monkeypatch.setattr(wandb, "agent", agent)
+    trainer = make_trainer(tmp_path)
+    space = {"method": "random", "metric": {}, "parameters": {"learning_rate": {"min": 1e-3, "max": 1e-2}}}
+    best: Any = trainer.hyperparameter_search(
+        hp_space=lambda trial: space, compute_objective=objective, direction="maximize", backend="wandb", n_trials=2,
+        metric="eval/top1",
+    )  # fmt: skip
+    assert asked[0]["metric"] == {"goal": "maximize", "name": "eval/top1"}
+    assert best.hyperparameters["learning_rate"] in drawn and 0 <= best.objective <= 1
