@@ -24,6 +24,8 @@ from slt_hf.export.graphs import graph_specs
 from slt_hf.label_ngrams import LabelNgrams
 from slt_hf.modeling import (
     PoseEncoderConfig,
+    PoseEncoderForCTC,
+    PoseEncoderForSignClassification,
     PoseEncoderModel,
     SignTextDualEncoderConfig,
     SignTextDualEncoderModel,
@@ -146,9 +148,28 @@ def test_a_dual_encoder_passes_its_gate(tmp_path: Path):
     held_against_pytorch(SignTextDualEncoderModel(config), tmp_path)
 
 
-def test_a_bare_encoder_passes_its_gate(tmp_path: Path):
+ENCODERS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "every frame a step": {"stride": 1, "num_coordinates": 4},
+    "narrow": {"attention_window": 2, "conv_kernel_size": 3},
+    "a stream": {"chunk_frames": 8, "attention_window": 8},
+    "a stream of one step a chunk": {"chunk_frames": 4, "stride": 4, "attention_window": 4, "frame_encoder": "shape"},
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_bare_encoder_passes_its_gate(tmp_path: Path, name: str):
     torch.manual_seed(0)
-    held_against_pytorch(PoseEncoderModel(PoseEncoderConfig(**SIZES)), tmp_path)
+    export = held_against_pytorch(PoseEncoderModel(PoseEncoderConfig(**SIZES | ENCODERS[name])), tmp_path)
+    assert set(export.graphs) == {"encoder"} | ({"stream"} if "stream" in name else set())
+
+
+@pytest.mark.parametrize("architecture", [PoseEncoderForCTC, PoseEncoderForSignClassification])
+def test_heads_over_a_stream_pass_their_gate(tmp_path: Path, architecture: Any):
+    torch.manual_seed(0)
+    stream = {"chunk_frames": 8, "attention_window": 8, "conv_kernel_size": 5}
+    config = PoseEncoderConfig(**SIZES | stream, vocab_size=VOCABULARY, pad_token_id=0, num_labels=7)
+    assert set(held_against_pytorch(architecture(config), tmp_path).graphs) == {"encoder", "stream"}
 
 
 def test_a_recogniser_exports_with_its_language_model(tmp_path: Path):
@@ -215,4 +236,3 @@ def test_the_opset_is_the_one_asked_for(tmp_path: Path):
     model = PoseEncoderModel(PoseEncoderConfig(**SIZES)).eval()
     write_graphs(graph_specs(model), tmp_path, opset=18)
     assert onnx.load(tmp_path / "encoder.onnx", load_external_data=False).opset_import[0].version == 18
-
