@@ -21,6 +21,7 @@ from slt_hf.streaming.agreement import Agreement
 from slt_hf.streaming.frame_clock import FrameClock
 from slt_hf.streaming.live_decoder import LiveDecoder
 from slt_hf.streaming.text_graph import TextGraph, trace_text
+from slt_hf.synthesis import synthesize_timed
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +93,44 @@ def test_frames_that_come_late_are_left_out_and_counted():
 
 def test_signing_is_hands_up_from_any_camera(sentence: PoseClip):
     def spans(clip: PoseClip) -> list[tuple[str, int]]:
-        activity = SigningActivity(clip.layout, StreamPolicy(), clip.fps)
-        changes = [activity.push(*frame) for frame in zip(clip.points, clip.confidence, strict=True)]
-        return [(change, frame) for frame, change in enumerate(changes) if change]
+        return changes(SigningActivity(clip.layout, StreamPolicy(), clip.fps), clip)
 
     found = spans(sentence)
-    assert [change for change, _ in found] == ["start", "end"]
+    assert [change for change, _ in found] == ["start", "settling", "end"]
     moved = dataclasses.replace(sentence, points=sentence.points * np.float32(3) + np.float32(50))
     assert spans(moved) == found
+
+
+def changes(activity: SigningActivity, clip: PoseClip) -> list[tuple[str, int]]:
+    found = [activity.push(*frame) for frame in zip(clip.points, clip.confidence, strict=True)]
+    return [(change, frame) for frame, change in enumerate(found) if change]
+
+
+def synthesized(glosses: list[str], seed: int) -> tuple[PoseClip, float]:
+    """A sentence and a second of rest; the frame at which its last sign ends."""
+    clip, spans = synthesize_timed(glosses, seed=seed)
+    return with_rest(clip, 1.0), spans[-1][2] * clip.fps / 1000
+
+
+def test_signs_as_low_as_a_child_or_the_walls_of_a_house_do_not_end_an_utterance():
+    cut = 0
+    for seed in range(12):
+        clip, last = synthesized([["MY", "CHILD", "SLEEP"], ["YOUR", "HOUSE", "WHITE"]][seed % 2], seed)
+        found = changes(SigningActivity(clip.layout, StreamPolicy(), clip.fps), clip)
+        assert found[0][0] == "start" and found[-1][0] == "end"
+        cut += min(frame for change, frame in found if change != "start") < last
+    assert cut <= 5  # all twelve, where only the height of wrist and elbow counted
+
+
+def test_hands_on_their_way_to_where_they_rested_are_settling():
+    delays = []
+    for seed in range(12):
+        clip, last = synthesized(["YOU", "LIKE", "COFFEE"], seed)
+        found = changes(SigningActivity(clip.layout, StreamPolicy(), clip.fps), clip)
+        settling, end = (next(frame for change, frame in found if change == name) for name in ("settling", "end"))
+        assert settling < end
+        delays.append((settling - last) / clip.fps)
+    assert np.median(delays) < 0.3
 
 
 def test_somebody_who_stands_still_says_nothing(translator: SignTranslator, sentence: PoseClip):
@@ -121,8 +152,8 @@ def test_a_hand_that_is_not_found_has_not_gone_down(sentence: PoseClip):
     raised = len(sentence.points) // 2
     lost.confidence[raised - 6 : raised + 6, hands] = 0
     activity = SigningActivity(lost.layout, StreamPolicy(pause_ms=80), lost.fps)
-    changes = [activity.push(*frame) for frame in frames_of(lost)]
-    assert [change for change in changes if change] == ["start", "end"] and changes.index("end") > raised + 6
+    found = changes(activity, lost)
+    assert [change for change, _ in found] == ["start", "settling", "end"] and found[1][1] > raised + 6
 
 
 def test_hands_that_do_not_sign_say_nothing_to_a_careful_stream(translator: SignTranslator):

@@ -48,8 +48,17 @@ class StreamPolicy:
     start_ms: float = 120.0
     """An utterance begins when a hand has been raised for so long"""
     pause_ms: float = 160.0
-    """An utterance ends when no hand has been raised for so long. Of 150 synthetic sentences 80, 160, 320 ms cut 12, 10
-    and 7 in two, at signs made at the hip; text stands 297, 377, 537 ms after the last sign"""
+    """An utterance ends when no hand has been raised for so long; twice that where hands are low, and not where they
+    rested before it"""
+    settle_ms: float = 40.0
+    """It ends sooner when hands have been where they rested before, or on their way there, for so long, and what was
+    signed is read surely"""
+    rest_near: float = 0.3
+    """How near that is, in upper arms"""
+    ahead_ms: float = 80.0
+    """Hands that will be there in so long are on their way there"""
+    sure: float = 0.5
+    """Confidence with which an utterance is read surely: a sentence cut before its end mostly is not"""
     lookback_ms: float = 320.0
     """Shown to the model from before the beginning: the way of the hand to its first sign"""
     longest_ms: float = 20_000.0
@@ -70,6 +79,6 @@ class StreamPolicy:
             raise RecipeError(f"commit: expected 'utterance' or 'agreement', found {self.commit!r}; name one of them")
         if self.agreements < 2:
             raise RecipeError(f"agreements: expected at least 2, found {self.agreements}; one guess agrees with itself")
-        for name in ("start_ms", "pause_ms", "lookback_ms", "longest_ms", "max_gap_ms"):
+        for name in ("start_ms", "pause_ms", "settle_ms", "lookback_ms", "longest_ms", "max_gap_ms"):
             if not getattr(self, name) > 0:
                 raise RecipeError(f"{name}: expected more than 0 ms, found {getattr(self, name)}; give a duration")

@@ -15,6 +15,7 @@ from slt_hf.streaming.live_encoder import live_encoder
 from slt_hf.streaming.utterance_stream import UtteranceStream
 
 LEAD_MS = 1000.0  # of an utterance before and after what it says: hands on their way, and the pause that ends it
+NOTHING_READ: tuple[int, Translation | None] = (0, None)  # frames that were read, and what they say
 
 
 class StreamingTranslator(UtteranceStream):
@@ -48,6 +49,7 @@ class StreamingTranslator(UtteranceStream):
         self.slowest_ms = math.inf if slowest is None else slowest
         self.live = live_encoder(translator.engine, settings)
         self.agreement = Agreement(self.policy)
+        self.reading = NOTHING_READ  # within one pushed frame: no part of the state
 
     @classmethod
     def from_pretrained(
@@ -88,9 +90,18 @@ class StreamingTranslator(UtteranceStream):
             self.agreement.take(text)
         return [self._event(self.agreement.committed, self.agreement.rest(text), False, confidence)]
 
+    def _is_whole(self) -> bool:
+        """Hands seem to go down: whether what was signed is read surely."""
+        self.reading = (len(self.utterance), self._read())
+        translation = self.reading[1]
+        return translation is not None and translation.confidence >= self.policy.sure
+
     def _close(self) -> StreamEvent:
         """Read the whole utterance; words that stand already stay what they are."""
-        translation = self._read()
+        frames, translation = self.reading
+        if frames != len(self.utterance):
+            translation = self._read()
+        self.reading = NOTHING_READ
         text, confidence, grounding = self.agreement.committed, 0.0, None
         if translation is not None:
             confidence, grounding = translation.confidence, translation.grounding

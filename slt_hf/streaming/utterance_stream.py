@@ -105,6 +105,10 @@ class UtteranceStream(ABC):
     def _work(self) -> list[StreamEvent]:
         """One piece of work on the utterance that goes on; called once for each frame that is pushed."""
 
+    def _is_whole(self) -> bool:
+        """Hands seem to go down: whether the utterance can end here. If not, it ends when they have stayed down."""
+        return True
+
     @abstractmethod
     def _close(self) -> StreamEvent:
         """The utterance is over: what it says, and forget it."""
@@ -119,9 +123,8 @@ class UtteranceStream(ABC):
             if change == "start":
                 self._begin()
             self.utterance.append((points, confidence))
-            if change == "end":
-                return self._end()
-            if len(self.utterance) >= self._frames(self.policy.longest_ms):
+            too_long = len(self.utterance) >= self._frames(self.policy.longest_ms)
+            if change == "end" or too_long or (change == "settling" and self._is_whole()):
                 self.activity.end()
                 return self._end()
             return []
