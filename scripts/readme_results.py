@@ -77,6 +77,23 @@ def speed_rows(report: dict[str, Any]) -> Iterator[Row]:
     yield "pose encoder beside a part-wise ST-GCN, forward, B=4, T=256", told, report["command"]
 
 
+def gpu_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """One GPU: training, attention kernels, chunked gradients, and whether it says what the CPU says."""
+    on, command = report["machine"]["device"], report["command"]
+    clips = report["training"]["clips"]
+    told = ", ".join(f"{name}: {row['per_second']:.0f} ({row['gigabytes']:.1f} GB)" for name, row in clips.items())
+    yield f"{on}: clips a second of training, UMT5-small's size, 32 clips of 256 frames", told, command
+    clips = report["attention"]["clips"]
+    told = ", ".join(f"{name}: {row['per_second']:.0f} ({row['gigabytes']:.0f} GB)" for name, row in clips.items())
+    yield f"{on}: clips a second of VideoMAE-base, bf16, forward and backward", told, command
+    clips = report["contrastive"]["clips"]
+    told = ", ".join(f"{name}: {row['gigabytes']:.1f} GB" for name, row in clips.items())
+    yield f"{on}: memory of a contrastive step", told, command
+    same = report["parity"]
+    told = ", ".join(f"{100 * same[f'same text as the CPU, {name}']:.0f} % in {name}" for name in ("fp32", "bf16"))
+    yield f"{on}: same text as the CPU, bundled checkpoint, {same['sentences']} sentences", told, command
+
+
 def video_rows(report: dict[str, Any]) -> Iterator[Row]:
     """Small classifiers of videos on the real isolated signs at hand; dev of `signs` are the same recordings again."""
     where = {"signs": ("the clips it learned from", "3 of them in another file"),
@@ -132,6 +149,7 @@ SOURCES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
     "results/data_speed.json": data_rows,
     "results/extract_speed.json": extract_rows,
     "results/real_videos.json": video_rows,
+    "results/gpu_speed.json": gpu_rows,
 }
 
 
