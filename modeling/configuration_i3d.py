@@ -1,5 +1,7 @@
 """Configuration of I3D: Inception-v1 inflated to three dimensions (arxiv:1705.07750)."""
 
+from typing import Literal
+
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -31,6 +33,8 @@ class I3DConfig(PreTrainedConfig):
         batch_statistics: whether training normalises by the statistics of its batch, as the public code does; without,
             it keeps those that the checkpoint came with, which suits batches of a few clips: then neither batch mates
             nor the number of accumulated steps change a gradient.
+        time_pooling: how the answers of all steps become one: their `mean`, as the authors of I3D score Kinetics, or
+            the `max` of each class, as the public code of WLASL and ASL Citizen trains and scores its networks.
     """
 
     model_type = "slt_i3d"
@@ -44,6 +48,7 @@ class I3DConfig(PreTrainedConfig):
     batch_norm_eps: float = 1e-3
     batch_norm_momentum: float = 0.01
     batch_statistics: bool = True
+    time_pooling: Literal["mean", "max"] = "mean"
 
     def validate_architecture(self):
         """Called by `@strict` after construction.

@@ -25,7 +25,8 @@ class VideoFeatureExtractor(VideoPixels, FeatureExtractionMixin):
         fps: frames a second without `num_frames`.
         max_frames: a clip with more of them is spread evenly over so many.
         image_size: side of the square that the model sees, pixels.
-        short_side: scale the picture's shorter side to this before the middle is cut out; `image_size` if left out.
+        short_side: scale the picture's shorter side (with `squash`, both) to this before the middle is cut out;
+            `image_size` if left out.
         fit: `crop` the middle, `pad` to a square, or `squash` the whole picture into it.
         image_mean, image_std: of the normalisation, per channel of pixels in [0, 1].
         flow: read optical flow, arrays (T, H, W, 2) in pixels a frame, instead of pictures.

@@ -102,6 +102,10 @@ class VideoPixels:
             side = min(right - left, bottom - top) * size / (self.short_side or size)
             left, top = (left + right - side) / 2, (top + bottom - side) / 2
             right, bottom = left + side, top + side
+        elif self.fit == "squash" and self.short_side is not None:
+            beyond = (1 - size / self.short_side) / 2  # the share that is cut away on each side
+            across, down = beyond * (right - left), beyond * (bottom - top)
+            left, top, right, bottom = left + across, top + down, right - across, bottom - down
         if (height, width, clip.box, self.short_side) != (size, size, None, None):
             image = scaled(image, (left, top, right, bottom), size, keep_ratio=self.fit == "pad")
         if not clip.mirrored:

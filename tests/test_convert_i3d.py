@@ -55,6 +55,22 @@ def test_converted_weights_compute_the_same(model: Any, weights: Path) -> None:
     assert converted.config.id2label == dict(enumerate(WORDS))  # the first of a list that many sizes share
 
 
+@pytest.mark.parametrize("source", ["wlasl", "asl_citizen"])
+def test_weights_that_saw_blue_first_answer_as_their_own_code(model: Any, source: str) -> None:
+    """Their code gives the network BGR, and takes each class' highest answer over time."""
+    converted = from_published(published(model), "seeded", source=source, **NARROW)
+    clip = torch.rand(2, 33, 3, 32, 32)
+    with torch.no_grad():
+        steps = model.classifier(model.i3d(clip[:, :, [2, 1, 0]]).last_hidden_state)  # (B, 4, labels)
+        torch.testing.assert_close(converted(clip).logits, steps.amax(1), atol=1e-5, rtol=1e-5)
+    flow = I3DForVideoClassification(I3DConfig(num_channels=2, num_labels=3, **NARROW))
+    stem = "i3d.layers.Conv3d_1a_7x7.conv3d.weight"
+    turned = from_published(published(flow), "flow", source=source, **NARROW).state_dict()[stem]
+    assert torch.equal(turned, flow.state_dict()[stem])  # two directions are no colours
+    with pytest.raises(CheckpointError, match="expected one of kinetics, wlasl, asl_citizen, found 'youtube'"):
+        from_published(published(model), "seeded", source="youtube", **NARROW)
+
+
 @pytest.mark.parametrize("wrapping", ["state_dict", "model_state_dict"])
 def test_weights_are_found_inside_what_training_scripts_save(model: Any, tmp_path: Path, wrapping: str) -> None:
     state = {f"module.{key}": value for key, value in published(model).items() if "num_batches" not in key}
@@ -120,8 +136,11 @@ def test_the_command_writes_a_checkpoint_that_names_signs(tmp_path: Path) -> Non
     torch.save(published(I3DForVideoClassification(I3DConfig(num_labels=3))), tmp_path / "wlasl.pt")
     (tmp_path / "classes.txt").write_text("\n".join(WORDS))
     folder = tmp_path / "checkpoint"
-    done = cli("convert-i3d", tmp_path / "wlasl.pt", folder, "--labels", tmp_path / "classes.txt")
+    options = ("--source", "wlasl", "--labels", tmp_path / "classes.txt")
+    done = cli("convert-i3d", tmp_path / "wlasl.pt", folder, *options)
     assert "sees pictures, 3 classes from 'BOOK' on" in done.stdout
-    classifier = SignClassifier.from_pretrained(folder, device="cpu")
+    classifier: Any = SignClassifier.from_pretrained(folder, device="cpu")
+    assert classifier.engine.model.config.time_pooling == "max"
+    assert classifier.processor.fit == "squash" and classifier.processor.provenance["source"] == "wlasl"
     clip = torch.zeros(4, 256, 340, 3, dtype=torch.uint8).numpy()
     assert classifier(clip).label in WORDS

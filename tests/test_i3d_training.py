@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,16 @@ def test_transfer_keeps_everything_but_the_head(kinetics: Path) -> None:
     assert not model.i3d.layers["Mixed_3b"].b0.bn.batch_statistics
     assert (extractor.num_frames, extractor.image_size, extractor.short_side) == (8, 32, 37)
     assert extractor.image_mean == [0.5, 0.5, 0.5]
+
+
+def test_transfer_reads_pictures_as_its_encoder_did(kinetics: Path, tmp_path: Path) -> None:
+    """One that was shown squashed pictures goes on with them; the recipe may ask for every frame."""
+    folder = Path(shutil.copytree(kinetics, tmp_path / "wlasl"))
+    config = I3DConfig.from_pretrained(folder)
+    i3d_extractor(config, fit="squash").save_pretrained(folder)
+    data = DataArguments(processor_settings={"num_frames": None, "fps": 25})
+    _, extractor = build_classification_model(ModelArguments(encoder=str(folder)), data, ["A", "B"])
+    assert (extractor.fit, extractor.num_frames, extractor.fps, extractor.short_side) == ("squash", None, 25, 37)
 
 
 def test_a_flow_checkpoint_wants_flow_and_no_translation_starts_from_an_i3d(kinetics: Path) -> None:

@@ -80,7 +80,9 @@ def test_any_number_of_frames_gives_an_answer(tiny: Any, frames: int):
     assert seen.last_hidden_state.shape == (1, max(1, -(-frames // 8) - 1), tiny.config.hidden_size)
 
 
-def test_padding_and_batch_mates_do_not_change_an_answer(tiny: Any):
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_padding_and_batch_mates_do_not_change_an_answer(tiny: Any, monkeypatch: pytest.MonkeyPatch, pooling: str):
+    monkeypatch.setattr(tiny.config, "time_pooling", pooling)
     clips, mask = torch.rand(3, 24, 3, 32, 40), torch.ones(3, 24, dtype=torch.long)
     mask[1, 10:] = 0
     clips[1, 10:] = 9.0

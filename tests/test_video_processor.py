@@ -109,12 +109,22 @@ def half_black() -> np.ndarray:
         ({"fit": "crop"}, [0, 0, 1, 1]),
         ({"fit": "squash"}, [0, 0, 1, 1]),
         ({"fit": "pad"}, [0, 0, 0.75, 0.75]),  # black above and below
+        ({"fit": "squash", "short_side": 32}, [0, 0, 1, 1]),
     ],
 )
 def test_pictures_are_cut_padded_or_squashed_to_a_square(settings: dict[str, Any], columns: list[float]):
     values = VideoFeatureExtractor(num_frames=1, **PLAIN, **settings)(half_black())["pixel_values"][0, 0, 0]
     assert values.shape == (16, 16)
     np.testing.assert_allclose(values.reshape(16, 4, 4).mean((0, 2)), columns, atol=0.15)
+
+
+def test_the_middle_of_a_squashed_picture_is_cut_out():
+    """As the public code of WLASL does it: the whole picture to 256 x 256, then the middle 224 x 224."""
+    picture = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
+    extractor = VideoFeatureExtractor(num_frames=1, image_size=224, short_side=256, fit="squash")
+    found = extractor.frames(VideoClip(picture[None]))[0]
+    squashed = np.asarray(Image.fromarray(picture).resize((256, 256), Image.Resampling.BILINEAR))[16:240, 16:240]
+    assert np.abs(found.astype(int) - squashed).mean() < 1
 
 
 def test_mirrored_and_boxed_clips_show_that(clip: Path):

@@ -53,8 +53,9 @@ class I3DGraph(nn.Module):
         from slt_hf.modeling.modeling_i3d import pooled_steps
 
         *_, (_, features) = self.model.i3d.endpoints(inputs["pixel_values"])
-        embeddings = pooled_steps(features).mean(1)
-        return {"logits": self.model.classifier(embeddings), "embeddings": embeddings}
+        steps = pooled_steps(features)
+        embeddings = steps.mean(1)
+        return {"logits": self.model.answer(steps, embeddings), "embeddings": embeddings}
 
 
 def window_spec(encoder: Any) -> GraphSpec:

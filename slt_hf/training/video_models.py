@@ -115,7 +115,7 @@ def build_video_classifier(
         return load_checkpoint(CLASSIFIERS[kind], model.model_name_or_path), extractor
     if kind == I3DConfig.model_type:
         i3d = i3d_classifier(model, classes)
-        return i3d, build_i3d_extractor(i3d.config, data)
+        return i3d, build_i3d_extractor(i3d.config, data, model.encoder)
     classifier = videomae_classifier(model, classes)
     return classifier, build_video_extractor(classifier, data, classifier.config.num_frames)
 
@@ -132,16 +132,19 @@ def i3d_classifier(model: ModelArguments, classes: list[str]) -> I3DForVideoClas
     return load_checkpoint(I3DForVideoClassification, model.encoder, ("classifier.",), **options)
 
 
-def build_i3d_extractor(config: I3DConfig, data: DataArguments) -> VideoFeatureExtractor:
-    """What reads frames for an I3D, which takes any number and size of them.
+def build_i3d_extractor(config: I3DConfig, data: DataArguments, encoder: str | None) -> VideoFeatureExtractor:
+    """What reads frames for an I3D, which takes any number and size of them: as its `encoder` was shown them.
 
     Raises:
         RecipeError: if it would read flow for a network that sees pictures, or the other way round.
     """
+    settings = mapping(data.processor_settings)
     if data.processor is not None:
         extractor = VideoFeatureExtractor.from_pretrained(data.processor)
+    elif encoder is not None:
+        extractor = VideoFeatureExtractor(**{**VideoFeatureExtractor.from_pretrained(encoder).to_dict(), **settings})
     else:
-        extractor = i3d_extractor(config, **mapping(data.processor_settings))
+        extractor = i3d_extractor(config, **settings)
     if extractor.flow != (config.num_channels == 2):
         raise RecipeError(
             f"flow: expected {config.num_channels == 2} for an I3D of {config.num_channels} channels, found "
