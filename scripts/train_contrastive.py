@@ -27,9 +27,8 @@ from slt_hf.training.setup import build_augmentation, card_writer, evaluation_ro
 
 def main() -> None:
     """One run: data, model, trainer, result."""
-    model_arguments, data, augmentation, args = parse_recipe(
-        (ModelArguments, DataArguments, AugmentationArguments, ContrastiveTrainingArguments)
-    )
+    recipe = parse_recipe((ModelArguments, DataArguments, AugmentationArguments, ContrastiveTrainingArguments))
+    model_arguments, data, augmentation, args = recipe
     set_seed(args.seed)
     model, processor = build_dual_encoder(model_arguments, data)
     train = training_rows(data, processor.feature_extractor.fps, args.seed)
@@ -45,7 +44,7 @@ def main() -> None:
         processing_class=processor,
         compute_metrics=retrieval_metrics,
         model_arguments=model_arguments,
-        callbacks=[ModelCardCallback(card_writer("contrastive", data, model_arguments, train))],
+        callbacks=[ModelCardCallback(card_writer("contrastive", data, recipe, train))],
     )
     if data.early_stopping_evaluations:
         trainer.add_callback(EarlyStoppingCallback(data.early_stopping_evaluations))

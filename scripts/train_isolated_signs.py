@@ -30,9 +30,8 @@ from slt_hf.training.setup import build_augmentation, card_writer, evaluation_ro
 
 def main() -> None:
     """One run: data, model, trainer, threshold, result."""
-    model_arguments, data, augmentation, args = parse_recipe(
-        (ModelArguments, DataArguments, AugmentationArguments, SignTrainingArguments)
-    )
+    recipe = parse_recipe((ModelArguments, DataArguments, AugmentationArguments, SignTrainingArguments))
+    model_arguments, data, augmentation, args = recipe
     set_seed(args.seed)
     refuse_stitching(data)
     train = training_rows(data, data.fps, args.seed).with_classes(data.target)
@@ -56,7 +55,7 @@ def main() -> None:
         model_arguments=model_arguments,
         frames_per_batch=data.frames_per_batch,
         class_balanced=data.class_balanced,
-        callbacks=[ModelCardCallback(card_writer("isolated_signs", data, model_arguments, train))],
+        callbacks=[ModelCardCallback(card_writer("isolated_signs", data, recipe, train))],
     )
     if data.early_stopping_evaluations:
         trainer.add_callback(EarlyStoppingCallback(data.early_stopping_evaluations))

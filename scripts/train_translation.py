@@ -37,9 +37,8 @@ from slt_hf.training.translation_trainer import SignTranslationTrainer, TextDeco
 
 def main() -> None:
     """One run: data, model, trainer, result."""
-    model_arguments, data, augmentation, args = parse_recipe(
-        (ModelArguments, DataArguments, AugmentationArguments, TranslationTrainingArguments)
-    )
+    recipe = parse_recipe((ModelArguments, DataArguments, AugmentationArguments, TranslationTrainingArguments))
+    model_arguments, data, augmentation, args = recipe
     set_seed(args.seed)
     model, processor = build_translation_model(model_arguments, data)
     adapted = add_lora(model, model_arguments) if model_arguments.lora_r else {}
@@ -70,7 +69,7 @@ def main() -> None:
         frames_per_batch=data.frames_per_batch,
         callbacks=[
             PredictionsCallback(dev.ids(), references, lambda: metrics.hypotheses, f".{data.predictions_format}"),
-            ModelCardCallback(card_writer("translation", data, model_arguments, train)),
+            ModelCardCallback(card_writer("translation", data, recipe, train)),
         ],
     )
     if data.early_stopping_evaluations:

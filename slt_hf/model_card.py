@@ -2,9 +2,9 @@
 
     write_card(folder, "org/name")      # DIR/README.md from the configs and DIR/card.yaml
 
-`card.yaml` holds `data`, `limits`, `license`, and as far as they apply `title`, `summary`, `sign_language`, `language`
-and `metrics`, a list of {name, value, dataset, split, signature}. A card that would leave out data, limits or licence
-is refused rather than written.
+`card.yaml` holds `data`, `limits`, `license`, and as far as they apply `title`, `summary`, `sign_language`, `language`,
+`training` (anything to tell of it, and its `recipe`) and `metrics`, a list of {name, value, dataset, split, signature}.
+A card that would leave out data, limits or licence is refused rather than written.
 """
 
 from __future__ import annotations
@@ -130,7 +130,19 @@ def describe_facts(facts: dict[str, Any], repo_id: str) -> dict[str, Any]:
         "data": facts["data"],
         "limits": "\n".join(f"- {limit}" for limit in limits) if isinstance(limits, list) else limits,
         "metrics": metrics_table(facts.get("metrics") or []),
+        "training": training_section(facts.get("training") or {}),
     }
+
+
+def training_section(training: dict[str, Any]) -> str:
+    """How it was trained: facts as a table, the recipe as it was run; empty where nobody wrote it down."""
+    if not training:
+        return ""
+    told = {name: value for name, value in training.items() if name != "recipe" and value is not None}
+    lines = ["## Training", "", "| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in told.items())]
+    if recipe := training.get("recipe"):
+        lines += ["", "```yaml", yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False).strip(), "```"]
+    return "\n".join([*lines, "", ""])
 
 
 def metrics_table(metrics: list[dict[str, Any]]) -> str:
@@ -138,7 +150,7 @@ def metrics_table(metrics: list[dict[str, Any]]) -> str:
     if not metrics:
         return "None were measured."
     columns = ("name", "value", "dataset", "split", "signature")
-    rows = [[str(metric.get(column, "")) for column in columns] for metric in metrics]
+    rows = [[str(metric.get(column, "")).replace("|", "\\|") for column in columns] for metric in metrics]
     head = ["metric", "value", "data", "split", "signature"]
     lines = [head, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

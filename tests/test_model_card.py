@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,19 @@ def test_a_checkpoint_that_sees_frames_has_a_card_that_says_so(tmp_path: Path, s
     for text in [*told, '("clip.mp4")', 'videos="clip.mp4"', "| videos came from | not stated |", "Only 3 signs."]:
         assert text in card, text
     assert "$" not in card and "pose" not in card.split("---", 2)[2]
+
+
+def test_training_is_told_as_it_was_run_and_signatures_keep_their_bars(tmp_path: Path):
+    save_translation(tmp_path)
+    training = {"stage": "translation", "code": "slt_hf 0.1.0, commit 0a1b", "recipe": {"seed": 3, "freeze": ["a."]}}
+    facts_file(tmp_path, **FACTS, training=training, metrics=[{**METRIC, "signature": "nrefs:1|case:mixed"}])
+    card = write_card(tmp_path, "org/name").read_text()
+    assert "| code | slt_hf 0.1.0, commit 0a1b |" in card and "freeze:\n- a.\nseed: 3\n```" in card
+    assert card.index("## Data") < card.index("## Training") < card.index("## Metrics")
+    [row] = [line for line in card.splitlines() if "nrefs" in line]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 6
+    facts_file(tmp_path, **FACTS)
+    assert "## Training" not in write_card(tmp_path, "org/name").read_text()
 
 
 def test_classification_card_counts_its_signs(tmp_path: Path):

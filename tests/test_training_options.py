@@ -14,6 +14,7 @@ from test_training_scripts import COMMON, TINY_T5, WORDS, corpus, moving_clip, r
 from slt_hf import SignTranslator
 from slt_hf.data.manifest import read_manifest, write_manifest
 from slt_hf.data.tables import read_table
+from slt_hf.model_card import read_facts
 from slt_hf.processing.pose_files import write_pose
 from slt_hf.training.translation_trainer import translation_scores
 
@@ -136,6 +137,9 @@ def test_a_run_stops_when_dev_no_longer_improves_and_keeps_its_best_checkpoint(
     best = max(scores, key=lambda step: (scores[step], -step))
     assert scores[best] > min(scores.values()), "it learned"
     assert state["global_step"] == best + 20 < 200, "two evaluations without a better one end the run"
+    [on_card] = [score["value"] for score in read_facts(folder)["metrics"] if score["name"] == "loss"]
+    dev_losses = {entry["step"]: entry["eval_loss"] for entry in state["log_history"] if "eval_loss" in entry}
+    assert on_card == round(dev_losses[best], 4) != round(dev_losses[best + 20], 4), "scores of what is kept"
     kept, chosen, last = (
         load_file(place / "model.safetensors")
         for place in (folder, folder / f"checkpoint-{best}", folder / f"checkpoint-{best + 20}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -126,7 +127,10 @@ def test_a_translation_run_leaves_a_folder_that_translates(repository: Path, cor
     predictions = (folder / "predictions" / "step-000080.csv").read_text().splitlines()
     assert predictions[0] == "id,reference,hypothesis" and len(predictions) == 5
     assert "eval_chrf" in json.loads((folder / "trainer_state.json").read_text())["log_history"][-2]
-    assert "manifest.csv" in (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text()
+    told = ["manifest.csv (split train, 8 clips)", "| hardware | CPU", "learning_rate: 0.003", "steps | 80", "nrefs:1"]
+    assert all(text in card for text in told) and re.search(r"commit [0-9a-f]{40}|no checkout", card)
+    assert str(corpus) not in card and str(folder) not in card, "folders of this machine are nobody's business"
 
 
 def test_a_ctc_run_leaves_a_folder_that_translates(repository: Path, corpus: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ contrastive_trainer.py    poses against sentences, any batch size in bounded mem
 translation_trainer.py    poses to text or glosses, by attention or CTC
 classification_trainer.py isolated signs
 callbacks.py              predictions every epoch, the model card
+provenance.py             what the card says of recipe, code and hardware
 """
 
 from __future__ import annotations

@@ -40,21 +40,25 @@ class PredictionsCallback(TrainerCallback):
 
 
 class ModelCardCallback(TrainerCallback):
-    """Writes the model card when training ends, from what was run: data, recipe, scores, hardware, commit.
+    """Writes the facts of the model card when training ends: data, recipe, scores, hardware, commit.
 
     Args:
-        write: called with the output folder and the scores of the last evaluation.
+        write: called with the output folder, the scores of the weights that are kept, by their names without `eval_`,
+            and the Trainer's state.
     """
 
-    def __init__(self, write: Callable[[Path, dict[str, float]], Any]) -> None:
+    def __init__(self, write: Callable[[Path, dict[str, float], Any], None]) -> None:
         self.write = write
-        self.scores: dict[str, float] = {}
-
-    def on_evaluate(
-        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **kwargs: Any
-    ) -> None:
-        self.scores = dict(metrics or {})
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            self.write(Path(args.output_dir), self.scores)
+            self.write(Path(args.output_dir), scores_of_kept(args, state), state)
+
+
+def scores_of_kept(args: Any, state: Any) -> dict[str, float]:
+    """Of the best evaluation where its checkpoint is loaded at the end, else of the last one; empty without any."""
+    evaluations = [entry for entry in state.log_history if any(name.startswith("eval_") for name in entry)]
+    if args.load_best_model_at_end and state.best_global_step:
+        evaluations = [entry for entry in evaluations if entry["step"] == state.best_global_step]
+    found = evaluations[-1] if evaluations else {}
+    return {name.removeprefix("eval_"): value for name, value in found.items() if name.startswith("eval_")}

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 
-from slt_hf import __version__
 from slt_hf.errors import RecipeError
-from slt_hf.training.arguments import AugmentationArguments, DataArguments, ModelArguments, mapping
+from slt_hf.training.arguments import AugmentationArguments, DataArguments, mapping
 from slt_hf.training.dataset import SignDataset, open_dataset
+from slt_hf.training.provenance import describe_training, public, score_signatures, told_recipe
 from slt_hf.training.stitched import StitchedSource, StitchingRecipe
 
 
@@ -106,25 +105,35 @@ def build_augmentation(
 
 
 def card_writer(
-    stage: str, data: DataArguments, model: ModelArguments, train: SignDataset
-) -> Callable[[Path, dict[str, float]], None]:
-    """A function that writes `card.yaml` and the model card into a finished folder.
+    stage: str, data: DataArguments, groups: Sequence[Any], train: SignDataset
+) -> Callable[[Path, dict[str, float], Any], None]:
+    """A function that writes `card.yaml` into a finished folder, from its scores and the Trainer's state.
 
     Args:
         stage: contrastive, translation or isolated_signs.
-        data, model: the recipe.
+        data: the recipe's part about data.
+        groups: all dataclasses of the recipe.
         train: what was learned from, for its size.
     """
+    names = ", ".join(map(str, public(data.dataset or []))) or "sentences joined from isolated clips"
+    dev = ", ".join(map(str, public(data.eval_dataset or data.dataset or [])))
 
-    def write(folder: Path, scores: dict[str, float]) -> None:
+    def write(folder: Path, scores: dict[str, float], state: Any) -> None:
+        signatures = score_signatures()
         facts = {
-            "data": f"{', '.join(data.dataset or [])} (split {data.train_split}, {len(train)} clips)",
-            "limits": "Not assessed beyond the scores below; see the data it was trained on.",
+            "data": f"{names} (split {data.train_split}, {len(train)} clips)",
+            "limits": "Not assessed beyond the scores of this card; see the data it was trained on.",
             "license": "other",
             **dict(data.card or {}),  # type: ignore[arg-type]
-            "training": {"stage": stage, "slt_hf": __version__, "hardware": hardware(), **recipe(data, model)},
+            "training": describe_training(stage, told_recipe(*groups), steps=state.global_step),
             "metrics": [
-                {"name": name.removeprefix("eval_"), "value": round(value, 4), "split": data.eval_split}
+                {
+                    "name": name,
+                    "value": round(value, 4),
+                    "dataset": dev,
+                    "split": data.eval_split,
+                    "signature": next((told for known, told in signatures.items() if name.endswith(known)), ""),
+                }
                 for name, value in scores.items()
                 if isinstance(value, float) and not name.endswith(("per_second", "runtime")) and name != "epoch"
             ],
@@ -133,21 +142,3 @@ def card_writer(
         (folder / "card.yaml").write_text(yaml.safe_dump(facts, allow_unicode=True, sort_keys=False), encoding="utf-8")
 
     return write
-
-
-def recipe(data: DataArguments, model: ModelArguments) -> dict[str, Any]:
-    """What the recipe changed from the defaults."""
-    changed = {}
-    for arguments in (model, data):
-        for field in fields(arguments):
-            value = getattr(arguments, field.name)
-            if field.name != "card" and value not in (field.default, {}, None):
-                changed[field.name] = value
-    return changed
-
-
-def hardware() -> str:
-    """The machine in a few words, for the card."""
-    if torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    return f"CPU, {torch.get_num_threads()} threads"

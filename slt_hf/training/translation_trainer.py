@@ -16,6 +16,8 @@ from transformers.trainer_utils import PredictionOutput
 
 from slt_hf.training.sign_trainer import SignTrainerMixin
 
+DEV_METRICS = ("bleu_4", "chrf", "wer", "cer", "exact_match")
+
 
 class SignTranslationTrainer(SignTrainerMixin, Seq2SeqTrainer):
     """Trains `SignToTextForConditionalGeneration` (generates at evaluation) or `PoseEncoderForCTC` (best path)."""
@@ -147,4 +149,4 @@ def translation_scores(hypotheses: list[str], references: list[str]) -> dict[str
     """Scores that choose a checkpoint; `slt-hf evaluate` gives the full report."""
     from slt_hf.evaluation.text_metrics import score_text
 
-    return score_text(hypotheses, references, names=("bleu_4", "chrf", "wer", "cer", "exact_match"))
+    return score_text(hypotheses, references, names=DEV_METRICS)

@@ -9,7 +9,6 @@ import yaml
 from peft import LoraConfig, prepare_model_for_kbit_training
 from trl import SFTTrainer
 
-from slt_hf import __version__
 from slt_hf.checkpoint import find_checkpoint
 from slt_hf.engines import TorchGenerator
 from slt_hf.errors import RecipeError
@@ -18,7 +17,7 @@ from slt_hf.evaluation.report import evaluate_predictions, write_json
 from slt_hf.evaluation.run import told
 from slt_hf.pipeline import SignTranslator
 from slt_hf.training.dataset import SignDataset
-from slt_hf.training.setup import hardware
+from slt_hf.training.provenance import describe_training, public, told_recipe
 from slt_hf.training.vlm_arguments import VlmDataArguments, VlmModelArguments
 from slt_hf.vlm.checkpoint import ADAPTERS, WEIGHTS, base_folder, ends_of, load_base, load_parts
 from slt_hf.vlm.processor import VlmProcessor
@@ -110,14 +109,11 @@ def write_facts(
     """`card.yaml`, from which the model card is made."""
     scores = report["scores"]
     facts = {
-        "data": f"{', '.join(map(str, data.dataset or []))} (split {data.train_split}, {len(train)} clips)",
-        "limits": "Not assessed beyond the scores below; see the data it was trained on.",
+        "data": f"{', '.join(map(str, public(data.dataset or [])))} (split {data.train_split}, {len(train)} clips)",
+        "limits": "Not assessed beyond the scores of this card; see the data it was trained on.",
         "license": "other",
         **dict(data.card or {}),  # type: ignore[arg-type]
-        "training": {
-            "stage": "vlm_sft", "slt_hf": __version__, "hardware": hardware(), "base": model.model_name_or_path,
-            "lora_r": model.lora_r, "lora_alpha": model.lora_alpha, "quantization": model.quantization,
-        },
+        "training": describe_training("vlm_sft", told_recipe(model, data)),
         "metrics": [
             {"name": name, "value": found["score"], "split": data.eval_split, "signature": found["signature"]}
             for name in CARD_METRICS if (found := scores.get(name))
