@@ -102,8 +102,15 @@ def test_a_seed_gives_the_same_sample():
     assert sample(1) == sample(1) != sample(2)
 
 
+def test_options_that_a_checkpoint_switches_off_need_not_be_carried_out():
+    old = {"typical_p": 1.0, "num_beam_groups": 1, "begin_suppress_tokens": [], "max_length": 20}
+    assert GenerationOptions.read(old, {"num_beams": 2}) == GenerationOptions(num_beams=2)
+
+
 def test_an_option_that_is_not_carried_out_is_refused():
     with pytest.raises(RecipeError, match="penalty_alpha"):
         GenerationOptions.read({}, {"penalty_alpha": 0.6})
+    with pytest.raises(RecipeError, match="found typical_p"):
+        GenerationOptions.read({"typical_p": 0.9, "num_beam_groups": 1}, {})
     with pytest.raises(RecipeError, match="num_beams must be at least 1, found 0"):
         GenerationOptions.read({}, {"num_beams": 0})

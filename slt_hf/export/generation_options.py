@@ -15,6 +15,12 @@ WITHOUT_EFFECT = {
     "bos_token_id", "cache_implementation", "max_length", "output_attentions", "output_hidden_states", "output_logits",
     "output_scores", "return_dict_in_generate", "transformers_version", "use_cache", "_from_model_config",
 }  # fmt: skip
+# options that are not carried out, at the values that switch them off: older checkpoints name them all
+SWITCHED_OFF = {
+    "begin_suppress_tokens": [], "diversity_penalty": 0.0, "encoder_no_repeat_ngram_size": 0,
+    "encoder_repetition_penalty": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "num_beam_groups": 1,
+    "remove_invalid_values": False, "renormalize_logits": False, "typical_p": 1.0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,8 @@ class GenerationOptions:
         """
         merged = {name: value for name, value in {**checkpoint, **asked}.items() if value is not None}
         known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(merged) - known - WITHOUT_EFFECT)
+        off = {name for name, value in SWITCHED_OFF.items() if name in merged and merged[name] == value}
+        unknown = sorted(set(merged) - known - WITHOUT_EFFECT - off)
         if unknown:
             raise RecipeError(
                 f"expected options among {', '.join(sorted(known))}, found {', '.join(unknown)}; leave them out, or "

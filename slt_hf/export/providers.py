@@ -74,7 +74,7 @@ def open_session(export: ExportFolder, graph: str, device: str | None = None) ->
     if name == "cpu":  # planning takes longer than all else of loading, and its arena hands buffers on anyway
         settings.enable_mem_reuse = False
     if THREADS in os.environ:  # as PyTorch takes it; ONNX Runtime itself would take every processor
-        settings.intra_op_num_threads = int(os.environ[THREADS])
+        settings.intra_op_num_threads = int(os.environ[THREADS].partition(",")[0])  # a list is of nested ones
     files = export.weight_files()
     content = export.graph_bytes(graph)
     maps = [mapped(path) for path in files.values()]
