@@ -32,7 +32,7 @@ MODELS = [name.strip() for name in os.environ.get("MODELS", "bundled").split(","
 SENTENCES = ("Does your sister like coffee?", "My name is Nora.", "Where do you live?")
 LONGEST_SECONDS = 60
 EXTRACTION = ("mediapipe==0.10.21", "pose-format==0.15.0", "av==18.1.0", "numpy==1.26.4", "protobuf==4.25.9")
-SHEET: dict[str, Any] = {"num_frames": 8, "columns": 8, "size": 120}
+COLUMNS, SIZE = 4, 180  # of the frames over the heat: two rows of four can still be made out on a phone
 HEAT_ROWS = 26  # pixels
 
 
@@ -93,16 +93,26 @@ def animate(clip: PoseClip, text: str) -> str:
 
 
 def draw_heat(clip: PoseClip, heat: GroundingHeat) -> Image.Image:
-    """Frames in a row; below them, how much of the text's probability is lost without each moment of the clip."""
-    sheet = draw_sheet(clip, None, **SHEET)
-    picture = Image.new("RGB", (sheet.width, sheet.height + HEAT_ROWS), "white")
-    picture.paste(sheet)
-    ink = ImageDraw.Draw(picture)
-    for start, end, lost in zip(heat.starts_ms[:-1], heat.starts_ms[1:], heat.lost, strict=True):
-        left, right = (sheet.width * at / heat.starts_ms[-1] for at in (start, end))
-        pale = 235 - int(215 * lost / max(heat.lost.max(), 0.05))
-        ink.rectangle([left, sheet.height + 4, right - 1, sheet.height + HEAT_ROWS - 4], fill=(235, pale, pale))
+    """Frames in rows; below each, how much of the text's probability is lost without each of its moments."""
+    sheet = draw_sheet(clip, None, num_frames=2 * COLUMNS, columns=COLUMNS, size=SIZE)
+    rows = -(-min(2 * COLUMNS, clip.num_frames) // COLUMNS)
+    height = sheet.height // rows
+    picture = Image.new("RGB", (sheet.width, rows * (height + HEAT_ROWS)), "white")
+    for row in range(rows):
+        top = row * (height + HEAT_ROWS)
+        picture.paste(sheet.crop((0, row * height, sheet.width, (row + 1) * height)), (0, top))
+        draw_bar(ImageDraw.Draw(picture), heat, row, rows, picture.width, top + height)
     return picture
+
+
+def draw_bar(ink: ImageDraw.ImageDraw, heat: GroundingHeat, row: int, rows: int, width: int, top: int) -> None:
+    """The part of the heat that belongs to a row."""
+    for start, end, lost in zip(heat.starts_ms[:-1], heat.starts_ms[1:], heat.lost, strict=True):
+        left, right = (width * (rows * at / heat.starts_ms[-1] - row) for at in (start, end))
+        left, right = max(left, 0), min(right, width)
+        if left < right:
+            pale = 235 - int(215 * lost / max(heat.lost.max(), 0.05))
+            ink.rectangle([left, top + 4, right - 1, top + HEAT_ROWS - 4], fill=(235, pale, pale))
 
 
 def examples() -> list[list[str]]:
@@ -125,6 +135,7 @@ def make_extraction_environment() -> None:
 
 
 def build() -> gr.Blocks:
+    StreamingTranslator(translator(MODELS[0]), "holistic_543")  # its graphs are traced now, not while somebody waits
     with gr.Blocks(title="Sign translation", delete_cache=(3600, 3600)) as page:
         gr.Markdown("# Sign translation\nA pose file or a video of signing in, text out. Clips are not kept.")
         with gr.Row():
@@ -137,12 +148,16 @@ def build() -> gr.Blocks:
                 text = gr.Textbox(label="Translation", lines=2)
                 confidence = gr.Number(label="Confidence", precision=3)
                 times = gr.Dataframe(
-                    headers=["from (s)", "to (s)", "text", "confidence"], label="Timeline", interactive=False
+                    headers=["from (s)", "to (s)", "text", "confidence"], label="Timeline", interactive=False, wrap=True
                 )
         skeleton = gr.Image(label="Skeleton", type="filepath", format="gif", interactive=False)
-        heat = gr.Image(label="What the text depends on: the redder, the more of it is lost without", type="pil")
+        gr.Markdown("**What the text depends on**: the redder a moment, the more of the text is lost without it.")
+        heat = gr.Image(label="Grounding", show_label=False, type="pil", interactive=False)
         outputs = [text, confidence, times, skeleton, heat]
-        gr.Examples(examples(), [clip, model], label="Signed by the synthetic signer")
+        gr.Examples(
+            examples(), [clip, model], outputs, translate, run_on_click=True, cache_examples=False,
+            label="Signed by the synthetic signer", example_labels=list(SENTENCES), api_visibility="private",
+        )  # fmt: skip
         button.click(translate, [clip, model], outputs, api_name="translate")
         webcam.stop_recording(translate, [webcam, model], outputs, api_name=False)
     return page
