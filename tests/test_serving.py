@@ -189,7 +189,8 @@ def test_large_bodies_and_long_clips_are_refused(service: SignService, sentence:
     assert answer.status_code == 422 and "at most 1 s" in answer.json()["error"]
 
 
-def test_a_full_queue_says_so_and_what_waits_is_computed_together():
+@pytest.mark.parametrize("wait_ms", [0, 20])
+def test_a_full_queue_says_so_and_what_waits_is_computed_together(wait_ms: float):
     sizes, gate = [], threading.Event()
 
     def compute(items: Sequence[int]) -> list[int]:
@@ -198,7 +199,7 @@ def test_a_full_queue_says_so_and_what_waits_is_computed_together():
         return [2 * item for item in items]
 
     async def work() -> list[Any]:
-        batcher = Batcher(compute, size=4, wait_ms=20, queue_size=6)
+        batcher = Batcher(compute, size=4, wait_ms=wait_ms, queue_size=6)
         batcher.start()
         asked = [asyncio.create_task(batcher.submit(number)) for number in range(12)]
         await asyncio.sleep(0.1)

@@ -13,9 +13,10 @@ Compute = Callable[[Sequence[Any]], Sequence[Any]]  # as many results as clips; 
 
 
 class Batcher:
-    """Collects items for up to `wait_ms`, computes at most `size` of them in one call, in one thread of its own.
+    """Computes what waits, at most `size` items in one call, in one thread of its own.
 
-    The model is not thread-safe and the machine has few cores: one call at a time is also the fastest.
+    The model is not thread-safe and the machine has few cores: one call at a time is also the fastest. While it lasts,
+    others gather, and make the next batch; an idle model waits for more only if `wait_ms` says so.
     """
 
     def __init__(self, compute: Compute, size: int, wait_ms: float, queue_size: int):
@@ -54,9 +55,12 @@ class Batcher:
         while True:
             batch = [await self.queue.get()]
             deadline = loop.time() + self.wait_s
-            while len(batch) < self.size and (left := deadline - loop.time()) > 0:
+            while len(batch) < self.size:
+                if not self.queue.empty():
+                    batch.append(self.queue.get_nowait())
+                    continue
                 try:
-                    batch.append(await asyncio.wait_for(self.queue.get(), left))
+                    batch.append(await asyncio.wait_for(self.queue.get(), deadline - loop.time()))
                 except TimeoutError:
                     break
             await self._run(batch)

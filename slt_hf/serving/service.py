@@ -17,7 +17,7 @@ from slt_hf.serving.batching import Batcher
 from slt_hf.serving.errors import OverloadedError, TooLargeError, UnknownModelError
 from slt_hf.serving.model_loading import load_served
 from slt_hf.serving.settings import ServerSettings
-from slt_hf.serving.stream_host import LocalStream, OpenStream, StreamProcesses, warm
+from slt_hf.serving.stream_host import LocalStream, OpenStream, StreamProcesses, quicken, warm
 from slt_hf.serving.videos import VideoDesk, ending_of
 
 
@@ -52,7 +52,9 @@ class SignService:
 
     def _load(self, name: str, source: str | os.PathLike | None, device: str | None) -> Served:
         model = load_served(source, device)
-        if not self.settings.stream_processes:
+        if self.settings.stream_processes:
+            quicken(model)
+        else:
             warm(model)
         settings = self.settings
         batcher = Batcher(

@@ -49,8 +49,9 @@ class ServerSettings:
     """Longer clips are refused before the model sees them"""
     batch_size: int = 8
     """Clips computed together"""
-    batch_wait_ms: float = 5.0
-    """How long the first clip of a batch waits for others"""
+    batch_wait_ms: float = 0.0
+    """How long the first clip of a batch waits for others where the model is idle; those that come while it computes
+    make the next batch anyway"""
     queue_size: int = 64
     """Clips that may wait; the next is refused with 429"""
     request_seconds: float = 60.0

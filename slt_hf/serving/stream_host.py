@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any, Protocol
 
+from slt_hf.engines import TorchGenerator
 from slt_hf.errors import ClipError, SignDataError
 from slt_hf.pipeline import SignClassifier, SignTranslator, reads_video
 from slt_hf.serving.errors import OverloadedError
@@ -53,7 +54,14 @@ class FrameStream:
 def warm(model: SignTranslator | SignClassifier) -> None:
     """Graphs are traced when the first stream opens: not while somebody waits."""
     if not reads_video(model.processor):
+        quicken(model)
         FrameStream(model, "holistic_543")
+
+
+def quicken(model: SignTranslator | SignClassifier) -> None:
+    """For a model that translates clips all day."""
+    if isinstance(model.engine, TorchGenerator) and not reads_video(model.processor):
+        model.engine.quicken()
 
 
 class OpenStream(Protocol):
