@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import jiwer
 import pytest
 import torch
+import yaml
 from test_training_scripts import COMMON, TINY_T5, WORDS, corpus, moving_clip, run  # noqa: F401
 
 from slt_hf import SignTranslator
@@ -146,3 +148,108 @@ def test_a_run_stops_when_dev_no_longer_improves_and_keeps_its_best_checkpoint(
     )
     assert all(torch.equal(kept[name], chosen[name]) for name in chosen)
     assert any(not torch.equal(kept[name], last[name]) for name in last)
+
+
+@pytest.mark.parametrize("options", [{"label_smoothing_factor": 0.2}, {"head": "ctc", "target": "gloss"}], ids=str)
+def test_accumulated_batches_learn_what_one_batch_learns(
+    options: dict[str, Any],
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """With smoothed labels, and with targets of different lengths, too: the loss is a sum over the whole batch."""
+    from safetensors.torch import load_file
+
+    samples = read_manifest(corpus / "manifest.csv")
+    for place, sample in enumerate(samples):
+        sample.text = sample.gloss = " ".join(WORDS[(place + more) % 4] for more in range(1 + place % 3))
+    write_manifest(samples, tmp_path / "manifest.csv")
+    found = []
+    for accumulated in (1, 4):
+        folder = run(
+            "train_translation.py", repository, corpus, tmp_path / str(accumulated), **options,
+            dataset=[str(tmp_path / "manifest.csv")], text_config=None if "head" in options else TINY_T5, max_steps=2,
+            per_device_train_batch_size=8 // accumulated, gradient_accumulation_steps=accumulated, eval_strategy="no",
+            train_sampling_strategy="sequential", optim="sgd", learning_rate=0.05, lr_scheduler_type="constant",
+            logging_steps=1,
+        )  # fmt: skip
+        losses = [entry["loss"] for entry in log_of(folder) if "loss" in entry]
+        found.append((losses, load_file(folder / "model.safetensors")))
+    (one, whole), (other, parts) = found
+    assert other == pytest.approx(one, abs=1e-5) and one[0] != one[1]
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, atol=1e-5, rtol=0, msg=name)
+
+
+@pytest.mark.slow
+def test_half_precision_and_checkpointed_activations_change_little(
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    losses = {}
+    for name, options in {
+        "plain": {}, "checkpointed": {"gradient_checkpointing": True}, "bf16": {"bf16": True},
+    }.items():  # fmt: skip
+        folder = run(
+            "train_translation.py", repository, corpus, tmp_path / name, text_config=TINY_T5, max_steps=6,
+            logging_steps=1, learning_rate=0.003, eval_steps=6, **options,
+        )  # fmt: skip
+        losses[name] = [entry["loss"] for entry in log_of(folder) if "loss" in entry]
+    assert losses["checkpointed"] == pytest.approx(losses["plain"], abs=1e-5)
+    assert losses["bf16"] == pytest.approx(losses["plain"], abs=0.05) and losses["bf16"] != losses["plain"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text_encoder", ["use", "skip"])
+def test_a_prompt_chooses_the_language(
+    text_encoder: str,
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    two_languages: Path,
+    tmp_path: Path,
+) -> None:
+    """For text models without language tokens, and for the sign language, which no token tells."""
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(two_languages / "tokenizer")
+    tokenizer.add_tokens(["eng", "deu", "to"])
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    manifests = [str(corpus / "manifest.csv"), str(two_languages / "manifest.csv")]
+    folder = run(
+        "train_translation.py", repository, corpus, tmp_path / "run", dataset=manifests, text_config=TINY_T5,
+        tokenizer=str(tmp_path / "tokenizer"), prompt="{sign_language} to {language}", text_encoder=text_encoder,
+        max_steps=150, eval_steps=150, per_device_train_batch_size=16, learning_rate=0.01, max_target_tokens=8,
+        lr_scheduler_type="constant",
+    )  # fmt: skip
+    translator = SignTranslator.from_pretrained(folder, device="cpu")
+    clips = [str(corpus / f"{row}.pose") for row in range(4)]
+    for language, words in (("eng", WORDS), ("deu", GERMAN)):
+        assert {found.text for found in translator(clips, language=language)} <= set(words), language
+
+
+@pytest.mark.slow
+def test_shards_and_the_hub_are_learned_from_as_manifests_are(
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    tmp_path: Path,
+    hub_server: Any,
+) -> None:
+    """The same clips prepared into shards, and published: the same losses, but for how points are stored."""
+    from slt_hf.data.preparation import PreparationSettings, prepare
+
+    prepare(corpus / "manifest.csv", tmp_path / "shards", PreparationSettings(workers=1, licence="cc0-1.0"))
+    hub_server.run([sys.executable, "-m", "slt_hf.cli.main", "push-dataset", str(tmp_path / "shards"), "signs/words"])
+    losses = {}
+    for name in (str(corpus / "manifest.csv"), str(tmp_path / "shards"), "signs/words"):
+        folder = tmp_path / Path(name).name
+        recipe = COMMON | {"text_config": TINY_T5, "tokenizer": str(corpus / "tokenizer"), "dataset": [name]}
+        recipe |= {"logging_steps": 1, "max_steps": 3, "eval_steps": 3, "train_sampling_strategy": "sequential"}
+        recipe |= {"max_frames": 100, "output_dir": str(folder / "run")}
+        folder.mkdir(exist_ok=True)
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+        script = str(repository / "scripts" / "train_translation.py")
+        hub_server.run([sys.executable, script, str(folder / "recipe.yaml")])
+        losses[name] = [entry["loss"] for entry in log_of(folder / "run") if "loss" in entry]
+    manifest, shards, hub = losses.values()
+    assert shards == pytest.approx(manifest, abs=1e-2) and hub == pytest.approx(shards, abs=1e-6)
