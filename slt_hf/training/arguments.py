@@ -15,6 +15,7 @@ import yaml
 from transformers import HfArgumentParser, Seq2SeqTrainingArguments, TrainingArguments
 
 from slt_hf.errors import RecipeError
+from slt_hf.processing.pose_augmentation import AugmentationSettings
 
 
 @dataclass
@@ -178,39 +179,13 @@ class DataArguments:
         one_of("predictions_format", self.predictions_format, ("csv", "tsv", "jsonl", "parquet"))
 
 
-@dataclass
-class AugmentationArguments:
+@dataclass(frozen=True)
+class AugmentationArguments(AugmentationSettings):
     """How training clips are varied (FIELD: what paid in logged ablations); all zero leaves poses as they are.
 
     Of videos, the frames' times are always drawn anew; `mirror` and `crop` are the only further ones.
     """
 
-    tempo: float = 0.0
-    """Standard deviation of the tempo, drawn from a log-normal around 1"""
-    frame_dropout: float = 0.0
-    """Share of frames removed"""
-    part_dropout: float = 0.0
-    """Chance that a hand or the face is hidden for the whole clip"""
-    mirror: float = 0.0
-    """Chance of mirroring, left and right landmarks swapped"""
-    rotation: float = 0.0
-    """Standard deviation of the in-plane rotation, degrees"""
-    shear: float = 0.0
-    """Standard deviation of the shear"""
-    scale: float = 0.0
-    """Standard deviation of the logarithm of the scale of x and y, drawn apart"""
-    noise: float = 0.0
-    """Standard deviation of jitter on every landmark, in shoulder widths"""
-    camera: float = 0.0
-    """Standard deviation of the camera's turn around the signer, degrees"""
-    bone_length: float = 0.0
-    """Standard deviation of the logarithm of each bone's length in the hands"""
-    finger_bend: float = 0.0
-    """Standard deviation of each finger joint's turn, degrees"""
-    hand_turn: float = 0.0
-    """Standard deviation of each hand's turn around its wrist, degrees, about each axis"""
-    trim: float = 0.0
-    """Each end of a clip loses up to this share of its frames"""
     crop: float = 0.0
     """Videos: up to this share of the picture's width and height is cut away, at a random place"""
 
@@ -258,6 +233,7 @@ def help_from_docstrings(cls: type) -> type:
 for _cls in (
     ModelArguments,
     DataArguments,
+    AugmentationSettings,
     AugmentationArguments,
     SignTrainingArguments,
     TranslationTrainingArguments,
