@@ -201,9 +201,10 @@ def test_half_precision_and_checkpointed_activations_change_little(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text_encoder", ["use", "skip"])
+@pytest.mark.parametrize("text_encoder, asked", [("use", "language"), ("skip", "sign_language")])
 def test_a_prompt_chooses_the_language(
     text_encoder: str,
+    asked: str,
     repository: Path,
     corpus: Path,  # noqa: F811
     two_languages: Path,
@@ -213,19 +214,26 @@ def test_a_prompt_chooses_the_language(
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast.from_pretrained(two_languages / "tokenizer")
-    tokenizer.add_tokens(["eng", "deu", "to"])
+    tokenizer.add_tokens(["eng", "deu", "from"])
     tokenizer.save_pretrained(tmp_path / "tokenizer")
-    manifests = [str(corpus / "manifest.csv"), str(two_languages / "manifest.csv")]
+    manifests = []
+    for source in (corpus, two_languages):
+        samples = read_manifest(source / "manifest.csv")
+        for sample in samples:
+            sample.language, sample.sign_language = None, None
+            setattr(sample, asked, "eng" if source == corpus else "deu")
+        manifests.append(str(tmp_path / f"{len(manifests)}.csv"))
+        write_manifest(samples, manifests[-1])
     folder = run(
         "train_translation.py", repository, corpus, tmp_path / "run", dataset=manifests, text_config=TINY_T5,
-        tokenizer=str(tmp_path / "tokenizer"), prompt="{sign_language} to {language}", text_encoder=text_encoder,
+        tokenizer=str(tmp_path / "tokenizer"), prompt=f"from {{{asked}}}", text_encoder=text_encoder,
         max_steps=150, eval_steps=150, per_device_train_batch_size=16, learning_rate=0.01, max_target_tokens=8,
         lr_scheduler_type="constant",
     )  # fmt: skip
     translator = SignTranslator.from_pretrained(folder, device="cpu")
     clips = [str(corpus / f"{row}.pose") for row in range(4)]
     for language, words in (("eng", WORDS), ("deu", GERMAN)):
-        assert {found.text for found in translator(clips, language=language)} <= set(words), language
+        assert {found.text for found in translator(clips, **{asked: language})} <= set(words), language
 
 
 @pytest.mark.slow
