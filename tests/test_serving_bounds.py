@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import struct
@@ -258,3 +259,41 @@ def test_mutated_inputs_make_nothing_fail(running: tuple[TestClient, SignService
 @pytest.mark.slow
 def test_ten_thousand_mutated_inputs_make_nothing_fail(running: tuple[TestClient, SignService]):
     attack(running, 10_000)
+
+
+class Stuck:
+    """Stands for a stream that is busy with what came first."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.read: list[int] = []
+
+    async def push(self, messages: Any) -> list[dict[str, Any]]:
+        await asyncio.to_thread(self.go_on.wait, 20)
+        self.read += [int(struct.unpack("<dI", each[:12])[1]) for each in messages if each is not None]
+        return [{"seq": 0, "frame": self.read[-1], "final": None in messages}]
+
+    async def close(self) -> None:
+        """Nothing is kept."""
+
+
+def test_a_flooded_stream_reads_the_latest_frames_and_says_how_many_it_left_out(monkeypatch: pytest.MonkeyPatch):
+    service, stuck = service_with(Waiting()), Stuck()
+
+    async def open_stream(*_: Any) -> Stuck:
+        return stuck
+
+    monkeypatch.setattr(service, "open_stream", open_stream)
+    with TestClient(build_app(service)) as client, client.websocket_connect("/stream", headers=ALLOWED) as stream:
+        for number in range(300):
+            stream.send_bytes(struct.pack("<dI", 40.0 * number, number) + FRAME[12:])
+        stream.send_text("finish")
+        time.sleep(0.5)  # all of it has come
+        stuck.go_on.set()
+        told = stream.receive_json()
+        while not told["final"]:
+            told = stream.receive_json()
+        metrics = client.get("/metrics", headers=ALLOWED).text
+    assert told["dropped"] == 300 - len(stuck.read) > 200
+    assert stuck.read[-63:] == list(range(237, 300))  # the newest, in their order; "finish" has the 64th place
+    assert f"slt_dropped_frames_total {told['dropped']}.0" in metrics
