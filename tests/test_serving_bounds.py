@@ -161,10 +161,13 @@ def test_overload_is_told_as_such_and_passes():
         asked = [pool.submit(over_rest, client) for _ in range(10)]
         eventually(lambda: sum(each.done() for each in asked) >= 7)  # one is computed, two wait
         assert over_grpc(service, infer_request()) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert 'slt_waiting_clips{model="demo"} 2.0' in client.get("/metrics", headers=ALLOWED).text
         model.go_on.set()
         codes = [each.result(20) for each in asked]
         assert set(codes) == {200, 429} and codes.count(200) == 3
         assert over_rest(client) == 200 and over_grpc(service, infer_request()) is grpc.StatusCode.OK
+        told = client.get("/metrics", headers=ALLOWED).text
+        assert 'slt_waiting_clips{model="demo"} 0.0' in told and 'slt_batch_size_sum{model="demo"} 5.0' in told
 
 
 # --- no input makes the server fail ---

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from slt_hf.serving.batching import Batcher
+
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class ServiceMetrics:
@@ -16,3 +23,18 @@ class ServiceMetrics:
         self.errors = Counter("slt_request_errors", "Refused or failed", ["protocol", "status"], registry=self.registry)
         self.streams = Gauge("slt_open_streams", "WebSockets open now", registry=self.registry)
         self.dropped = Counter("slt_dropped_frames", "Frames of streams left out", registry=self.registry)
+        self.waiting = Gauge("slt_waiting_clips", "In the queue before a model", ["model"], registry=self.registry)
+        self.batches = Histogram(
+            "slt_batch_size", "Clips computed together", ["model"], registry=self.registry, buckets=BATCH_SIZES
+        )
+
+    def watch(self, model: str, batcher: Batcher) -> None:
+        """Count what waits before a model, and what it computes together."""
+        compute, sizes = batcher.compute, self.batches.labels(model)
+
+        def counted(clips: Sequence[Any]) -> Sequence[Any]:
+            sizes.observe(len(clips))
+            return compute(clips)
+
+        batcher.compute = counted
+        self.waiting.labels(model).set_function(batcher.queue.qsize)

@@ -30,6 +30,8 @@ from slt_hf.serving.web_page import add_page
 def build_app(service: SignService, certificate: Path | None = None, private_key: Path | None = None) -> Guard:
     """The ASGI application: FastAPI behind the guard. If the settings name a gRPC port, that server lives as long."""
     metrics, settings = ServiceMetrics(), service.settings
+    for served in service.served.values():
+        metrics.watch(served.name, served.batcher)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
