@@ -16,9 +16,11 @@ import pytest
 from server_process import free_port, wait_until_ready
 
 pytest.importorskip("limits", reason="slt_hf[serve] is not installed")
+pytest.importorskip("av", reason="slt_hf[data] is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 import uvicorn  # noqa: E402
+from test_guarded_video import encode  # noqa: E402
 
 from slt_hf.demonstration import sign_unseen  # noqa: E402
 from slt_hf.processing.pose_files import pose_bytes  # noqa: E402
@@ -183,6 +185,18 @@ def test_a_pose_file_is_read(page: Any, address: str, translation: str):
     body = pose_bytes(sign_unseen(seed=2)[1])
     page.locator("#file").set_input_files({"name": "a.pose", "mimeType": "application/octet-stream", "buffer": body})
     playwright.expect(lines(page).locator("span").first).to_have_text(translation)
+
+
+def test_a_video_is_played_and_read_in_the_browser_and_stays_there(page: Any, address: str):
+    body = encode("libvpx", "webm", (320, 240), 25 * 9, fps=25, deadline="realtime", **{"cpu-used": "8"})
+    page.goto(address)
+    page.locator("#file").set_input_files({"name": "a.webm", "mimeType": "video/webm", "buffer": body})
+    playwright.expect(lines(page)).to_have_count(1)
+    playwright.expect(page.get_by_role("status")).to_have_text("That was all.")
+    assert {request.method for request in page.seen.requests} == {"GET"}  # nothing was uploaded
+    assert all(request.url.startswith((address, f"blob:{address}", "data:")) for request in page.seen.requests)
+    assert {len(frame) for frame in page.seen.frames if frame != "finish"} == {FRAME_BYTES}
+    assert not page.seen.errors
 
 
 def test_push_to_sign_sends_only_while_the_space_bar_is_held(page: Any, address: str):
