@@ -3,9 +3,18 @@
     python benchmarks/serving.py --streams 30 --seconds 60 --callers 8 --requests 20000 --output results/serving.json
     python benchmarks/serving.py --soak-minutes 60 --output results/serving_soak.json
 
-The client runs on the same cores as the server and takes its share of them. `overhead` is what a request takes with a
-model that does nothing: reading, checking, queue and answer. A soak goes on with two streams and two unhurried callers,
-about 340 clips a minute and so 20,000 in an hour, and looks at the server's memory every minute.
+The client runs on the same cores as the server, takes its share of them, and says how large that was. Streams: each
+replays a sentence over and over, at a camera's rate; they begin at moments spread over its length, as people do who
+know nothing of each other. `delay_ms` is the time from sending a frame to the event that had read it, all work of that
+frame and of the streams before it included. They are measured twice, in processes of their own and beside the clips
+(`--stream-processes 0`), and `processes_against_none` holds the ratios.
+
+`requests` are callers who ask again as soon as they are answered. `overhead` is the same with a model that does
+nothing, so reading 700 kB of poses, checking, queueing and answering: at the rate of requests that the callers had with
+the bundled model, that is, as much as the server itself adds for them; and `saturated`, without a pause: there each
+caller waits for the requests of all others, and for the client's own processor time, by construction. Processor time of
+server and client for a request stand beside both. A soak goes on with two streams and two unhurried callers, about 340
+clips a minute and so 20,000 in an hour, and looks at the server's memory every minute.
 """
 
 from __future__ import annotations
@@ -14,6 +23,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -33,7 +43,7 @@ from slt_hf.demonstration import sign_unseen
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_files import pose_bytes
 from slt_hf.serving.client import next_event, stream_address
-from slt_hf.serving.frames import write_frame
+from slt_hf.serving.frames import HEADER, write_frame
 
 FPS = 25
 
@@ -54,18 +64,35 @@ def main() -> None:
         with server(f"{{'bundled': None}}, stream_processes={asked.stream_processes}") as (port, process):
             found["soak"] = soak(clip, port, process, asked.soak_minutes)
     else:
-        with server(f"{{'bundled': None}}, stream_processes={asked.stream_processes}") as (port, process):
-            asyncio.run(measure_streams(clip, port, max(1, asked.stream_processes), 8))  # caches fill
-            before = processor_seconds(process)
-            streams = asyncio.run(measure_streams(clip, port, asked.streams, asked.seconds))
-            spent = processor_seconds(process) - before
-            found["streams"] = streams | {"server_cpu_ms_per_frame": round(1000 * spent / streams["frames"], 2)}
-            found["requests"] = measure_requests(clip, port, asked.callers, asked.requests, process)
-        with server("{}, nothing=True") as (port, process):
-            found["overhead"] = measure_requests(clip, port, asked.callers, asked.requests, process)
+        found |= measure(clip, asked)
     print(json.dumps(found, indent=1))
     if asked.output:
         asked.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(clip: PoseClip, asked: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for processes in dict.fromkeys((asked.stream_processes, 0)):
+        with server(f"{{'bundled': None}}, stream_processes={processes}") as (port, process):
+            asyncio.run(measure_streams(clip, port, max(1, processes), 8, process))  # caches fill
+            streams = asyncio.run(measure_streams(clip, port, asked.streams, asked.seconds, process))
+            found["streams" if processes == asked.stream_processes else "streams_beside_clips"] = streams
+            if processes == asked.stream_processes:
+                found["requests"] = measure_requests(clip, port, asked.callers, asked.requests, process)
+    if "streams_beside_clips" in found:
+        found["processes_against_none"] = ratios(found["streams"], found["streams_beside_clips"])
+    pause = asked.callers / found["requests"]["requests_per_second"]
+    with server("{}, nothing=True") as (port, process):
+        paced = measure_requests(clip, port, asked.callers, asked.requests, process, pause)
+        found["overhead"] = paced | {"saturated": measure_requests(clip, port, asked.callers, asked.requests, process)}
+    return found
+
+
+def ratios(streams: dict[str, Any], beside: dict[str, Any]) -> dict[str, float]:
+    """Of streams in processes of their own to streams beside the clips: below 1, processes are better."""
+    delays = {f"delay_{at}": streams["delay_ms"][at] / beside["delay_ms"][at] for at in streams["delay_ms"]}
+    own, theirs = streams["server_cpu_ms_per_frame"], beside["server_cpu_ms_per_frame"]
+    return {name: round(ratio, 2) for name, ratio in {**delays, "server_cpu_ms_per_frame": own / theirs}.items()}
 
 
 def free_port() -> int:
@@ -131,27 +158,39 @@ def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
     raise SystemExit("the server did not come up within three minutes")
 
 
-async def measure_streams(clip: PoseClip, port: int, streams: int, seconds: float) -> dict[str, Any]:
+async def measure_streams(clip: PoseClip, port: int, streams: int, seconds: float, process: int) -> dict[str, Any]:
     """Delays from sending a frame to the event that had read it, in ms, and frames dropped of those sent."""
-    each = await asyncio.gather(*(one_stream(clip, port, seconds, number / streams) for number in range(streams)))
-    delays = np.concatenate([delays for delays, _ in each])
+    spent, own = processor_seconds(process), time.process_time()
+    frames, apart = packed_frames(clip), clip.num_frames / clip.fps / streams
+    each = await asyncio.gather(*(one_stream(clip, frames, port, seconds, apart * number) for number in range(streams)))
+    delays, count = np.concatenate([delays for delays, _ in each]), streams * int(seconds * FPS)
     return {
         "streams": streams,
-        "frames": streams * int(seconds * FPS),
+        "frames": count,
         "dropped": sum(dropped for _, dropped in each),
         "events": len(delays),
         "delay_ms": percentiles(delays),
+        "server_cpu_ms_per_frame": round(1000 * (processor_seconds(process) - spent) / count, 2),
+        "client_cpu_ms_per_frame": round(1000 * (time.process_time() - own) / count, 2),
     }
 
 
-async def one_stream(clip: PoseClip, port: int, seconds: float, wait: float) -> tuple[np.ndarray, int]:
+def packed_frames(clip: PoseClip) -> list[bytes]:
+    """As they travel, without time and number: packed once, since the client shares the cores."""
+    points = clip.points / float(np.nanmax(np.abs(clip.points)))
+    return [write_frame(0, 0, *frame)[HEADER.size :] for frame in zip(points, clip.confidence, strict=True)]
+
+
+async def one_stream(
+    clip: PoseClip, frames: list[bytes], port: int, seconds: float, wait: float
+) -> tuple[np.ndarray, int]:
     from websockets.asyncio.client import connect
 
-    await asyncio.sleep(wait)  # cameras are not in step
+    await asyncio.sleep(wait)
     sent: dict[int, float] = {}
     delays, dropped = [], 0
     async with connect(stream_address(f"http://127.0.0.1:{port}", clip.layout, None)) as socket:
-        sender = asyncio.create_task(send(clip, socket, seconds, sent))
+        sender = asyncio.create_task(send(frames, socket, seconds, sent))
         while (event := await next_event(socket, sender)) is not None:
             delays.append(1000 * (time.perf_counter() - sent[event["frame"]]))
             dropped = event["dropped"]
@@ -161,20 +200,23 @@ async def one_stream(clip: PoseClip, port: int, seconds: float, wait: float) -> 
     return np.asarray(delays), dropped
 
 
-async def send(clip: PoseClip, socket: Any, seconds: float, sent: dict[int, float]) -> None:
-    points, began = clip.points / float(np.nanmax(np.abs(clip.points))), time.perf_counter()
+async def send(frames: list[bytes], socket: Any, seconds: float, sent: dict[int, float]) -> None:
+    began = time.perf_counter()
     for number in range(int(seconds * FPS)):
         await asyncio.sleep(began + number / FPS - time.perf_counter())
-        at = number % len(points)  # the sentence over and over
         sent[number] = time.perf_counter()
-        await socket.send(write_frame(1000 * number / FPS, number, points[at], clip.confidence[at]))
+        await socket.send(HEADER.pack(1000 * number / FPS, number) + frames[number % len(frames)])  # over and over
     await socket.send("finish")
 
 
 def measure_requests(
     clip: PoseClip, port: int, callers: int, requests: int, server: int, pause: float = 0.0
 ) -> dict[str, Any]:
-    """Times of `/translate` and, of these, of its model (ms), refusals, and how the server's memory grew in MB."""
+    """Times of `/translate` and, of these, of its model (ms), refusals, and how the server's memory grew in MB.
+
+    Args:
+        pause: seconds from one request of a caller to the next, unless its answer takes longer; 0 for none.
+    """
     body, connections = pose_bytes(clip), threading.local()  # made once: the client shares the cores
 
     def ask(_: int) -> tuple[float, float] | None:
@@ -184,20 +226,26 @@ def measure_requests(
         connections.mine.request("POST", "/translate", body)
         answer = connections.mine.getresponse()
         told = json.loads(answer.read())
-        time.sleep(pause)
-        return (1000 * (time.perf_counter() - began), told["milliseconds"]) if answer.status == 200 else None
+        took = time.perf_counter() - began
+        time.sleep(max(0.0, pause * random.uniform(0.5, 1.5) - took))  # callers are not in step
+        return (1000 * took, told["milliseconds"]) if answer.status == 200 else None
 
     with ThreadPoolExecutor(callers) as pool:
         list(pool.map(ask, range(min(50, requests))))  # allocators settle
-        before = resident_mb(server)
+        before, spent, own = resident_mb(server), processor_seconds(server), time.process_time()
+        began = time.monotonic()
         found = list(pool.map(ask, range(requests)))
-    answered = np.asarray([each for each in found if each is not None])
+    seconds, answered = time.monotonic() - began, np.asarray([each for each in found if each is not None])
     return {
         "callers": callers,
         "requests": requests,
+        "bytes": len(body),
+        "requests_per_second": round(requests / seconds, 1),
         "refused": requests - len(answered),
         "milliseconds": percentiles(answered[:, 0]),
         "model_milliseconds": percentiles(answered[:, 1]),
+        "server_cpu_ms": round(1000 * (processor_seconds(server) - spent) / requests, 2),
+        "client_cpu_ms": round(1000 * (time.process_time() - own) / requests, 2),
         "memory_growth_mb": round(resident_mb(server) - before, 1),
     }
 
@@ -225,8 +273,8 @@ def soak(clip: PoseClip, port: int, process: int, minutes: float) -> dict[str, A
 async def one_minute(clip: PoseClip, port: int, process: int) -> dict[str, int]:
     """Of two streams and two callers beside them, who rest between clips."""
     streams, clips = await asyncio.gather(
-        measure_streams(clip, port, 2, 25),
-        asyncio.to_thread(measure_requests, clip, port, 2, 290, process, pause=0.27),  # and 50 before
+        measure_streams(clip, port, 2, 25, process),
+        asyncio.to_thread(measure_requests, clip, port, 2, 290, process, pause=0.32),  # and 50 before
     )
     return {
         "requests": clips["requests"] + 50,
