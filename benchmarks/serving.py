@@ -13,8 +13,9 @@ frame and of the streams before it included. They are measured twice, in process
 nothing, so reading 700 kB of poses, checking, queueing and answering: at the rate of requests that the callers had with
 the bundled model, that is, as much as the server itself adds for them; and `saturated`, without a pause: there each
 caller waits for the requests of all others, and for the client's own processor time, by construction. Processor time of
-server and client for a request stand beside both. A soak goes on with two streams and two unhurried callers, about 340
-clips a minute and so 20,000 in an hour, and looks at the server's memory every minute.
+server and client for a request stand beside both. A soak goes on with two streams and two unhurried callers, another
+sentence every minute, until the time is over and 340 clips a minute, so 20,000 in an hour, are answered, which a busy
+machine takes longer for; it looks at the server's memory every minute.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def main() -> None:
     found: dict[str, Any] = {"command": "python " + " ".join(sys.argv), "cores": os.cpu_count()}
     if asked.soak_minutes:
         with server(f"{{'bundled': None}}, stream_processes={asked.stream_processes}") as (port, process):
-            found["soak"] = soak(clip, port, process, asked.soak_minutes)
+            found["soak"] = soak(port, process, asked.soak_minutes)
     else:
         found |= measure(clip, asked)
     print(json.dumps(found, indent=1))
@@ -250,13 +251,16 @@ def measure_requests(
     }
 
 
-def soak(clip: PoseClip, port: int, process: int, minutes: float) -> dict[str, Any]:
+def soak(port: int, process: int, minutes: float) -> dict[str, Any]:
     """Memory of the server and of its processes (MB) a minute, from the second minute on; no stream is open then."""
-    warm = asyncio.run(one_minute(clip, port, process))
+    clips = [sign_unseen(seed=seed)[1] for seed in range(2, 12)]  # of many lengths
+    for clip in clips:
+        measure_requests(clip, port, 2, 10, process)
+    warm = asyncio.run(one_minute(clips[0], port, process))
     began, spent = time.monotonic(), processor_seconds(process)
     memory, counts = [resident_mb(process)], []
-    while time.monotonic() < began + 60 * minutes:
-        counts.append(asyncio.run(one_minute(clip, port, process)))
+    while time.monotonic() < began + 60 * minutes or sum(each["requests"] for each in counts) < 20_000 / 60 * minutes:
+        counts.append(asyncio.run(one_minute(clips[len(memory) % len(clips)], port, process)))
         memory.append(resident_mb(process))
         print(f"{(time.monotonic() - began) / 60:.1f} min: {memory[-1]:.1f} MB, {counts[-1]}", flush=True)
     seconds = time.monotonic() - began
