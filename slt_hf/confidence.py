@@ -17,7 +17,7 @@ import numpy as np
 from slt_hf.errors import CheckpointError
 
 FILE = "calibration.json"
-NAMES = "scores, confidences, abstain_below, data, slowest_ms"
+NAMES = "scores, confidences, abstain_below, data, slowest_ms"  # in every file; two more in newer ones
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Calibration:
         scores, confidences: the points, rising; without any, a score stays what it is.
         abstain_below: a stream says nothing below this confidence, unless its policy names another threshold.
         slowest_ms: nor where it took longer than this for each character, unless its policy says so; None: no limit.
+        slowest_sign_ms: the same for each sign, where the encoder tells how many it read; it goes before `slowest_ms`.
+        alone_below: nor, below this confidence, what was read from one sign alone.
         data: what it was fitted on.
     """
 
@@ -36,15 +38,18 @@ class Calibration:
     abstain_below: float = 0.0
     data: str = ""
     slowest_ms: float | None = None
+    slowest_sign_ms: float | None = None
+    alone_below: float = 0.0
 
     def __post_init__(self) -> None:
         curve = (self.scores, self.confidences)
         rising = all(list(each) == sorted(each) for each in curve) and len(set(self.scores)) == len(self.scores)
-        within = all(0 <= value <= 1 for each in (*curve, (self.abstain_below,)) for value in each)
+        within = all(0 <= value <= 1 for each in (*curve, (self.abstain_below, self.alone_below)) for value in each)
         if len(self.scores) != len(self.confidences) or not rising or not within:
             raise CheckpointError(
                 f"{FILE}: expected rising scores and confidences in [0, 1], as many of each, found {curve}, "
-                f"abstain_below={self.abstain_below}; fit it again, or delete it to keep the scores as they are"
+                f"abstain_below={self.abstain_below}, alone_below={self.alone_below}; fit it again, or delete it to keep "
+                "the scores as they are"
             )
 
     def __call__(self, score: float) -> float:
@@ -63,9 +68,11 @@ class Calibration:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             scores, confidences = (tuple(float(each) for each in values[name]) for name in ("scores", "confidences"))
-            slowest = values["slowest_ms"]
-            slowest_ms = None if slowest is None else float(slowest)
-            return cls(scores, confidences, float(values["abstain_below"]), str(values["data"]), slowest_ms)
+            by_character, by_sign = (
+                None if each is None else float(each) for each in (values["slowest_ms"], values.get("slowest_sign_ms"))
+            )
+            below, alone = float(values["abstain_below"]), float(values.get("alone_below", 0.0))
+            return cls(scores, confidences, below, str(values["data"]), by_character, by_sign, alone)
         except (TypeError, KeyError, ValueError) as error:
             raise CheckpointError(f"{path}: expected all of {NAMES}, found {error!r}; fit it again") from error
 

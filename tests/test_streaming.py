@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from slt_hf import SignTranslator
+from slt_hf.confidence import Calibration
 from slt_hf.demonstration import idle_unseen, sign_unseen
 from slt_hf.errors import ClipError, RecipeError
 from slt_hf.pipeline import Preparer
@@ -20,6 +21,7 @@ from slt_hf.streaming.activity import SigningActivity
 from slt_hf.streaming.agreement import Agreement
 from slt_hf.streaming.frame_clock import FrameClock
 from slt_hf.streaming.live_decoder import LiveDecoder
+from slt_hf.streaming.silence import Silence
 from slt_hf.streaming.text_graph import TextGraph, trace_text
 from slt_hf.synthesis import synthesize_timed
 
@@ -168,12 +170,38 @@ def test_hands_that_do_not_sign_say_nothing_to_a_careful_stream(translator: Sign
 
 
 def test_the_checkpoint_names_the_limits_unless_the_policy_does(translator: SignTranslator):
-    own, named = StreamingTranslator(translator), StreamingTranslator(translator, min_confidence=0.2, slowest_ms=1e6)
-    assert (own.min_confidence, own.slowest_ms) == (
-        translator.calibration.abstain_below,
-        translator.calibration.slowest_ms,
-    )
-    assert (named.min_confidence, named.slowest_ms) == (0.2, 1e6)
+    limits = {"min_confidence": 0.2, "slowest_ms": 1e6, "slowest_sign_ms": 5000.0, "alone_confidence": 0.3}
+    own, named = StreamingTranslator(translator).silence, StreamingTranslator(translator, **limits).silence
+    calibration = translator.calibration
+    assert (own.min_confidence, own.alone_confidence) == (calibration.abstain_below, calibration.alone_below)
+    assert (own.slowest_ms, own.slowest_sign_ms) == (calibration.slowest_ms, calibration.slowest_sign_ms)
+    assert named == Silence(0.2, 0.3, 1e6, 5000.0, by_characters=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence", "duration_ms", "signs", "said"),
+    [
+        ("Do I see Luis?", 0.9, 6000, 7, True),  # spelled: few characters a second, and signs enough
+        ("Think.", 0.9, 2400, 1, False),  # a hand that stays up for so long does something else
+        ("Think.", 0.9, 2000, 1, True),
+        ("Think.", 0.7, 2000, 1, False),  # not sure enough for a sign alone
+        ("Think now.", 0.7, 2000, 2, True),
+        ("Think.", 0.9, 1500, 0, False),  # the encoder read no sign at all
+        ("Think.", 0.9, 2400, None, False),  # an encoder that does not tell: characters count
+        ("I think.", 0.2, 2000, None, False),
+    ],
+)
+def test_what_is_said_is_sure_and_signed_fast_enough(
+    text: str, confidence: float, duration_ms: float, signs: int | None, said: bool
+):
+    own = Calibration(abstain_below=0.3, slowest_ms=200.0, slowest_sign_ms=1200.0, alone_below=0.8)
+    assert Silence.of(StreamPolicy(), own).says(text, confidence, duration_ms, signs) == said
+
+
+def test_hands_that_do_not_sign_show_nothing_while_they_are_up(translator: SignTranslator):
+    events = [event for seed in range(8) for event in stream(translator, idle_unseen(seed)[1])]
+    shown = [event.committed + event.tentative for event in events]
+    assert len(shown) >= 6 and sum(map(bool, shown)) <= len(shown) // 10
 
 
 def test_too_little_text_for_the_time_is_silence(translator: SignTranslator, sentence: PoseClip):
@@ -252,7 +280,7 @@ def test_guesses_come_while_signing_and_name_the_last_seq(translator: SignTransl
     events = stream(translator, sentence)
     assert [event.seq for event in events] == list(range(len(events)))
     guesses = [event for event in events if not event.final]
-    assert len(guesses) >= 2 and all(event.tentative and 0 < event.confidence <= 1 for event in guesses)
+    assert len(guesses) >= 2 and all(0 < event.confidence <= 1 for event in guesses) and guesses[-1].tentative
     assert guesses[0].end_ms < events[-1].end_ms
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,8 @@ def calibrate(predictions: Predictions, folder: str, data: str) -> Calibration:
         raise EvaluationError(
             f"--calibrate: expected at least {LEAST_ITEMS} clips that were read, found {len(scores)}; take a larger one"
         )
-    curve = Calibration.fit(
-        np.array(scores), np.array(right), Calibration.load(folder).abstain_below, f"{data}, {len(scores)} clips"
-    )
-    curve.save(folder)
-    return curve
+    curve = Calibration.fit(np.array(scores), np.array(right), data=f"{data}, {len(scores)} clips")
+    limits = Calibration.load(folder)  # of streams; they stay what they were
+    fitted = replace(limits, scores=curve.scores, confidences=curve.confidences, data=curve.data)
+    fitted.save(folder)
+    return fitted

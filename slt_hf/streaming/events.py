@@ -70,7 +70,11 @@ class StreamPolicy:
     `calibration.json`, and 0 where it has none"""
     slowest_ms: float | None = None
     """An utterance that took longer than a second and this for each character of its text ends without text: hands were
-    up for something else. None takes the checkpoint's own limit, where it has one"""
+    up for something else. None takes the checkpoint's own limit, if it has one, where signs are not counted"""
+    slowest_sign_ms: float | None = None
+    """The same for each sign, or letter of a spelled name, where the encoder tells how many it read (a CTC head)"""
+    alone_confidence: float | None = None
+    """Least confidence of a text that was read from one sign alone; None takes the checkpoint's own"""
     grounding: bool = False
     """Measure at the end of each utterance how much its text depends on the signing: one more forward pass"""
 

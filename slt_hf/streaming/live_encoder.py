@@ -92,6 +92,12 @@ class LiveEncoder:
         before, self.read = self.read, labels
         return self.read not in ([], before)
 
+    @property
+    def signs(self) -> int | None:
+        """How many signs, or letters, were read so far; None where that is not known."""
+        labels = self._labels()
+        return None if labels is None else len(labels)
+
     def _labels(self) -> list[int] | None:
         """Glosses that were signed so far; None without a CTC head."""
         return [label for label, _ in groupby(self.labels) if label] if self.labels else None

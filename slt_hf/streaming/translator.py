@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from typing import Any
@@ -12,9 +11,9 @@ from slt_hf.processing.pose_errors import ClipError
 from slt_hf.streaming.agreement import Agreement
 from slt_hf.streaming.events import StreamEvent, StreamPolicy
 from slt_hf.streaming.live_encoder import live_encoder
+from slt_hf.streaming.silence import Silence
 from slt_hf.streaming.utterance_stream import UtteranceStream
 
-LEAD_MS = 1000.0  # of an utterance before and after what it says: hands on their way, and the pause that ends it
 NOTHING_READ: tuple[int, Translation | None] = (0, None)  # frames that were read, and what they say
 
 
@@ -43,10 +42,7 @@ class StreamingTranslator(UtteranceStream):
         settings = translator.processor.feature_extractor.settings
         super().__init__(settings.fps, layout, StreamPolicy(**policy))
         self.translator = translator
-        own = translator.calibration.abstain_below
-        self.min_confidence = own if self.policy.min_confidence is None else self.policy.min_confidence
-        slowest = translator.calibration.slowest_ms if self.policy.slowest_ms is None else self.policy.slowest_ms
-        self.slowest_ms = math.inf if slowest is None else slowest
+        self.silence = Silence.of(self.policy, translator.calibration)
         self.live = live_encoder(translator.engine, settings)
         self.agreement = Agreement(self.policy)
         self.reading = NOTHING_READ  # within one pushed frame: no part of the state
@@ -86,9 +82,11 @@ class StreamingTranslator(UtteranceStream):
             return []
         confidence = self.translator.calibration(guess.confidence)
         text = self.translator.processor.batch_decode([guess.tokens], skip_special_tokens=True)[0].strip()
-        if confidence >= self.min_confidence:
+        said = self._is_said(text, confidence)
+        if said:
             self.agreement.take(text)
-        return [self._event(self.agreement.committed, self.agreement.rest(text), False, confidence)]
+        rest = self.agreement.rest(text) if said else ""
+        return [self._event(self.agreement.committed, rest, False, confidence)]
 
     def _is_whole(self) -> bool:
         """Hands seem to go down: whether what was signed is read surely."""
@@ -105,7 +103,7 @@ class StreamingTranslator(UtteranceStream):
         text, confidence, grounding = self.agreement.committed, 0.0, None
         if translation is not None:
             confidence, grounding = translation.confidence, translation.grounding
-            if text or (confidence >= self.min_confidence and self._is_signing(translation.text)):
+            if text or self._is_said(translation.text, confidence):
                 text = self.agreement.finish(translation.text)
         event = self._event(text, "", True, confidence, grounding)
         self.agreement = Agreement(self.policy)
@@ -113,9 +111,9 @@ class StreamingTranslator(UtteranceStream):
             self.live.forget()
         return event
 
-    def _is_signing(self, text: str) -> bool:
-        """Whether the utterance was short enough for what it says."""
-        return 1000 * len(self.utterance) / self.fps <= LEAD_MS + self.slowest_ms * len(text) or not text
+    def _is_said(self, text: str, confidence: float) -> bool:
+        duration_ms = 1000 * len(self.utterance) / self.fps
+        return self.silence.says(text, confidence, duration_ms, None if self.live is None else self.live.signs)
 
     def _read(self) -> Translation | None:
         """The offline translation of the utterance; None where nobody is seen."""
