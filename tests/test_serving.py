@@ -110,7 +110,10 @@ def test_a_service_that_could_serve_nobody_is_refused():
 def test_each_key_has_its_rate(service: SignService):
     with small({"requests_per_minute": 3}, service) as limited:
         codes = [limited.get("/models", headers=ALLOWED).status_code for _ in range(5)]
-    assert codes == [200, 200, 200, 429, 429]
+        assert codes == [200, 200, 200, 429, 429]
+        with pytest.raises(WebSocketDisconnect) as refused, limited.websocket_connect("/stream", headers=ALLOWED):
+            pass
+    assert refused.value.code == 1013  # the same rate, and a stream counts for it
 
 
 # --- answers ---
