@@ -12,8 +12,10 @@ import pytest
 import torch
 import yaml
 from test_training_scripts import COMMON, TINY_T5, WORDS, corpus, moving_clip, run  # noqa: F401
+from typer.testing import CliRunner
 
 from slt_hf import SignTranslator
+from slt_hf.cli.main import app
 from slt_hf.data.manifest import read_manifest, write_manifest
 from slt_hf.data.tables import read_table
 from slt_hf.model_card import read_facts
@@ -67,6 +69,9 @@ def test_mixed_corpora_are_answered_in_the_language_that_is_asked_for(
     clips = [str(corpus / f"{row}.pose") for row in range(4)]
     for language, words in (("eng", WORDS), ("deu", GERMAN)):
         assert {found.text for found in translator(clips, language=language)} <= set(words), language
+        options = ["--model", str(folder), "--language", language, "--device", "cpu", "--json"]
+        told = CliRunner().invoke(app, ["translate", clips[0], *options], catch_exceptions=False).stdout
+        assert json.loads(told)["translation"] in words
 
     state = json.loads((folder / "trainer_state.json").read_text())
     scores = [entry for entry in state["log_history"] if "eval_chrf" in entry]

@@ -24,6 +24,10 @@ def translate(
     start_ms: Annotated[float | None, typer.Option(help="Begin here, in milliseconds.")] = None,
     end_ms: Annotated[float | None, typer.Option(help="End here, in milliseconds.")] = None,
     sample_id: Annotated[str | None, typer.Option(help="Which sample, of a file that holds many.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Write this language, of those that the checkpoint was trained on.")
+    ] = None,
+    sign_language: Annotated[str | None, typer.Option(help="The signing is in this language, likewise.")] = None,
     num_beams: Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.")] = 1,
     quantization: Annotated[str | None, typer.Option(help="4bit or 8bit, of vision-language models.")] = None,
     batch_size: Annotated[int, typer.Option(help="Clips of a folder that are computed together.")] = 8,
@@ -43,9 +47,7 @@ def translate(
     from slt_hf.clips import clips_in, load_clip
     from slt_hf.pipeline import SignTranslator
 
-    translator = SignTranslator.from_pretrained(
-        model, revision=revision, device=device, quantization=quantization
-    )
+    translator = SignTranslator.from_pretrained(model, revision=revision, device=device, quantization=quantization)
     whole = any(path.is_dir() for path in clips)
     paths = [inner for path in clips for inner in (clips_in(path, translator.reads_video) if path.is_dir() else [path])]
     with ExitStack() as opened, clip_progress(len(paths), shown=whole) as done:
@@ -61,7 +63,8 @@ def translate(
                 return load_clip(path, **options, sample_id=sample_id, progress=progress, extractor=extractor(path))
 
         failed = 0
-        ask = partial(translator, num_beams=num_beams, grounding=grounding)
+        spoken: dict[str, Any] = {"language": language, "sign_language": sign_language}
+        ask = partial(translator, num_beams=num_beams, grounding=grounding, **spoken)
         for path, found in answers(ask, paths, read, batch_size if whole else 1, keep_going=whole):
             failed += isinstance(found, ValueError)
             done(failed)
