@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import runpy
 import shutil
@@ -203,6 +204,49 @@ def test_evaluator_takes_the_checkpoint(trained, tmp_path):
         checkpoint=str(trained), data=str(manifest), split="test", reference_column="gloss", device="cpu",
     ))  # fmt: skip
     assert report is not None and report["items"]["references"] == 2
+
+
+def test_a_classifier_is_the_baseline_on_the_same_split(trained, tmp_path):
+    """Both commands of the guide: what the classifier said is written down, and tested against on the same rows."""
+    from command_line import cli
+    from test_convert_i3d import NARROW
+
+    from slt_hf.convert_i3d import i3d_extractor
+    from slt_hf.modeling import I3DConfig, I3DForVideoClassification
+
+    names = {0: "book", 1: "drink"}
+    other = I3DForVideoClassification(I3DConfig(id2label=names, image_size=32, num_frames=4, **NARROW))
+    other.save_pretrained(tmp_path / "other")
+    i3d_extractor(other.config).save_pretrained(tmp_path / "other")
+    common = ("--data", next(trained.glob("*-divided.csv")), "--split", "test", "--reference-column", "gloss",
+              "--device", "cpu", "--samples", 50)  # fmt: skip
+    done = cli("evaluate", "--checkpoint", tmp_path / "other", *common, "--predictions", tmp_path / "other.csv")
+    assert done.exit_code == 0, done.stderr
+    baseline = ("--baseline", tmp_path / "other.csv", "--json", tmp_path / "report.json")
+    done = cli("evaluate", "--checkpoint", trained, *common, *baseline)
+    assert done.exit_code == 0, done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["baseline"] == "other" and report["items"]["references"] == 2
+    rows = list(csv.DictReader((tmp_path / "other.csv").open(encoding="utf-8")))
+    right = [json.loads(row["labels"])[0] == row["reference"] for row in rows]
+    assert report["paired"]["metrics"]["exact_match"]["baseline"] == 100 * sum(right) / len(right)
+
+
+def test_official_splits_are_kept(manifest, tmp_path):
+    from slt_hf.data.manifest import read_manifest, write_manifest
+    from slt_hf.training.vlm_arguments import VlmDataArguments
+    from slt_hf.training.vlm_data import open_split, write_divisions
+
+    samples = read_manifest(manifest)
+    for sample, split in zip(samples, ("train", "test", "train", "dev", "dev", "train"), strict=True):
+        sample.split = split
+    write_manifest(samples, tmp_path / "official.csv")
+    data = VlmDataArguments(dataset=[str(tmp_path / "official.csv")], target="gloss")
+    assert [open_split(data, split, None).ids() for split in ("train", "dev", "test")] == [
+        ["0", "2", "5"], ["3", "4"], ["1"],
+    ]  # fmt: skip
+    write_divisions(data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_command_line_translates_videos_and_pictures(trained, manifest, tmp_path):

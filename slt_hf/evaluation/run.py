@@ -13,7 +13,7 @@ from slt_hf.evaluation.bootstrap import SAMPLES, SEED
 from slt_hf.evaluation.calibrating import calibrate, uncalibrated
 from slt_hf.evaluation.checkpoint import CLIP_COLUMNS, Checkpoint, Output, as_predictions, load_checkpoint, predict
 from slt_hf.evaluation.integrity import RoundTrip, load_tokenizer, wrap
-from slt_hf.evaluation.predictions import Predictions, read_predictions, read_rows
+from slt_hf.evaluation.predictions import Predictions, join, read_predictions, read_rows
 from slt_hf.evaluation.report import evaluate_predictions, rounded, write_json
 from slt_hf.evaluation.robustness import CONDITIONS
 from slt_hf.evaluation.rows import open_rows
@@ -124,7 +124,7 @@ def run_evaluation(arguments: EvaluationArguments) -> dict[str, Any] | None:
             return None
         predictions, robustness, tokenizer = ran
         options = replace(options, tokenizer=options.tokenizer or tokenizer)
-    baseline = from_files(arguments, arguments.baseline) if arguments.baseline is not None else None
+    baseline = baseline_of(arguments, predictions)
     report = evaluate_predictions(predictions, options, baseline, system_name(arguments), stem(arguments.baseline))
     if robustness is not None:
         report["robustness"] = rounded(robustness)
@@ -177,6 +177,18 @@ def from_files(arguments: EvaluationArguments, hypotheses: str) -> Predictions:
         arguments.id_column,
         arguments.task,
     )
+
+
+def baseline_of(arguments: EvaluationArguments, predictions: Predictions) -> Predictions | None:
+    """The other system's outputs, read as what this one gives: of a classifier that a model of texts is compared with,
+    its first label."""
+    if arguments.baseline is None:
+        return None
+    if arguments.checkpoint is None:
+        return from_files(replace(arguments, task=predictions.task), arguments.baseline)
+    pairs = zip(predictions.ids, predictions.references, strict=True)
+    asked = [{"id": item, "reference": reference} for item, reference in pairs]
+    return join(read_rows(arguments.baseline), asked, reference_column="reference", task=predictions.task)
 
 
 def from_checkpoint(

@@ -8,7 +8,7 @@ from slt_hf.training.arguments import help_from_docstrings, one_of, parse_mappin
 from slt_hf.vlm.quantization import KINDS
 
 # q, k, v and o of the language model's layers, and of nothing that sees
-ATTENTION = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj)"
+ATTENTION = r".*(language_model|text_model).*\.(q_proj|k_proj|v_proj|o_proj)"
 
 
 @dataclass

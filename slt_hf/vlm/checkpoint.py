@@ -128,12 +128,12 @@ def load_parts(folder: str | Path, model_type: str) -> Any:
     Raises:
         CheckpointError: if there is none, or it cannot be made here.
     """
-    from transformers import AutoProcessor
-
     from slt_hf.vlm.internvl import InternVLProcessor
+    from slt_hf.vlm.pictures_only import processor_class
 
     try:
-        return {"internvl": InternVLProcessor}.get(model_type, AutoProcessor).from_pretrained(folder)
+        known = InternVLProcessor if model_type == "internvl" else processor_class(model_type)
+        return known.from_pretrained(folder)
     except (OSError, ValueError, TypeError, ImportError, AttributeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{folder}: loading the processor failed: {reason}; install what it names") from error

@@ -16,8 +16,13 @@ from slt_hf.vlm.settings import VlmSettings
 # B batch, L tokens, T frames, H and W pixels
 
 IGNORED = -100  # labels of tokens that are not trained on
+FRAME_PIXELS = 448 * 448  # as many as InternVL looks at: 256 tokens; of a whole video frame Qwen would make 1200
 # model type -> options of its image processor: one picture a frame, where tiles would make thirteen of it
-IMAGE_OPTIONS = {"internvl": {"crop_to_patches": False}}
+IMAGE_OPTIONS: dict[str, dict[str, Any]] = {
+    "internvl": {"crop_to_patches": False},
+    **dict.fromkeys(("idefics3", "smolvlm"), {"do_image_splitting": False}),
+    **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl"), {"max_pixels": FRAME_PIXELS}),
+}
 
 
 class VlmProcessor:

@@ -10,6 +10,10 @@ import torch
 from slt_hf.errors import RecipeError
 
 KINDS = ("4bit", "8bit")
+LANGUAGE_MODELS = (
+    "language_model",
+    "text_model",
+)  # names of the part that writes; Idefics3 and SmolVLM have the second
 
 
 def quantization_config(kind: str | None, config: Any, device: torch.device | None = None) -> Any:
@@ -57,4 +61,4 @@ def parts_that_see(config: Any) -> list[str]:
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(config)
     inner = model.base_model_prefix
-    return [f"{inner}.{name}" for name, _ in getattr(model, inner).named_children() if name != "language_model"]
+    return [f"{inner}.{name}" for name, _ in getattr(model, inner).named_children() if name not in LANGUAGE_MODELS]
