@@ -25,7 +25,7 @@ from test_guarded_video import encode  # noqa: E402
 from slt_hf.demonstration import sign_unseen  # noqa: E402
 from slt_hf.processing.pose_files import pose_bytes  # noqa: E402
 from slt_hf.serving import landmark_finder  # noqa: E402
-from slt_hf.serving.frames import HEADER  # noqa: E402
+from slt_hf.serving.frames import HEADER, read_frame  # noqa: E402
 from slt_hf.serving.keys import new_key  # noqa: E402
 from slt_hf.serving.rest import build_app  # noqa: E402
 from slt_hf.serving.service import SignService  # noqa: E402
@@ -106,11 +106,16 @@ def address(finder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def tool() -> Iterator[Any]:
     with playwright.sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *CAMERA])
-        yield browser
-        browser.close()
+        yield tool
+
+
+@pytest.fixture(scope="module")
+def browser(tool: Any) -> Iterator[Any]:
+    browser = tool.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *CAMERA])
+    yield browser
+    browser.close()
 
 
 class Seen:
@@ -199,6 +204,41 @@ def test_a_video_is_played_and_read_in_the_browser_and_stays_there(page: Any, ad
     assert not page.seen.errors
 
 
+def filmed(video: Path, target: Path) -> Path:
+    """The first second of a video as Chromium takes it for a camera."""
+    import av
+
+    with av.open(str(video)) as source, av.open(str(target), "w", format="mjpeg") as sink:
+        stream: Any = sink.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuvj420p"
+        for frame, _ in zip(source.decode(video=0), range(25), strict=False):
+            sink.mux(stream.encode(frame.reformat(320, 240, "yuvj420p")))
+        sink.mux(stream.encode(None))
+    return target
+
+
+def test_the_real_landmark_finder_finds_a_person(tool: Any, shared_data: Path, tmp_path: Path):
+    """Slow: without a GPU the first picture takes a quarter of a minute, the next some seconds each."""
+    if not landmark_finder.installed():
+        pytest.skip(f"the page's landmark finder is not installed; {landmark_finder.HOW_TO_GET}")
+    video = filmed(shared_data / "continuous/how2sign_clips/videos/_15CDIexNDM_3-5-rgb_front.mp4", tmp_path / "a.mjpeg")
+    arguments = [*CAMERA, f"--use-file-for-fake-video-capture={video}", "--enable-unsafe-swiftshader"]
+    with running(open_to_all=True) as address:
+        browser = tool.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *arguments])
+        page: Any = browser.new_context(permissions=["camera"]).new_page()
+        page.seen = Seen(page)
+        page.goto(address)
+        page.get_by_role("button", name="Start camera").click()
+        until_frames_are_sent(page, number=2, seconds=400)
+        frames = [frame for frame in page.seen.frames if frame != "finish"]
+        assert all(request.url.startswith((address, "data:", "blob:")) for request in page.seen.requests)
+        browser.close()
+    _, _, points, seen = read_frame(frames[-1], 543)
+    assert seen[:25].sum() > 15 and seen[33:501].all()  # the upper body, and a face
+    nose, left, right = points[0, :2], points[11, :2], points[12, :2]
+    assert 0 < nose[1] < left[1] < 0.8 and right[0] < nose[0] < left[0]  # as a camera sees somebody who looks at it
+
+
 def test_push_to_sign_sends_only_while_the_space_bar_is_held(page: Any, address: str):
     page.goto(address)
     page.get_by_role("button", name="Push to sign").click()
@@ -217,9 +257,9 @@ def test_push_to_sign_sends_only_while_the_space_bar_is_held(page: Any, address:
     assert len(page.seen.frames) == before
 
 
-def until_frames_are_sent(page: Any) -> None:
-    for _ in range(SECONDS // 100):
-        if len(page.seen.frames) > 5:
+def until_frames_are_sent(page: Any, number: int = 6, seconds: int = SECONDS // 1000) -> None:
+    for _ in range(10 * seconds):
+        if len(page.seen.frames) >= number:
             return
         page.wait_for_timeout(100)
     raise AssertionError("no frame was sent")
@@ -328,8 +368,6 @@ def contrast(first: str, second: str) -> float:
 
 
 def test_javascript_packs_frames_as_python_reads_them(page: Any, address: str):
-    from slt_hf.serving.frames import read_frame
-
     values = [0.0, -0.5, 1e-7, 6e-5, 1 / 3, 65504.0, -1e-3, 0.1, 7.0]
     code = """async ([base, values]) => {
         const { pack, unpackAll } = await import(new URL("page/frame.js", base));
