@@ -150,7 +150,7 @@ class TextGraph:
         return generate_tokens(reading.step, len(memory["attention_mask"]), chosen)
 
     def _options(self, asked: dict[str, Any]) -> GenerationOptions | None:
-        own = self.model.generation_config.to_diff_dict()
+        own = {name: value for name, value in vars(self.model.generation_config).items() if not name.startswith("_")}
         try:
             chosen = GenerationOptions.read({"max_new_tokens": MAX_NEW_TOKENS} | own, asked)
         except RecipeError:
