@@ -238,25 +238,34 @@ class Crash(Exception):
     """Stands for a lost machine."""
 
 
-@pytest.mark.parametrize("batches", ["clips and joined clips", "frames"])
+RANDOM = {  # random states must come back, too
+    "text_config": {**TINY_T5, "dropout_rate": 0.2}, "encoder_config": {**TINY_ENCODER, "dropout": 0.2}, "tempo": 0.2,
+    "noise": 0.01,
+}  # fmt: skip
+SIGNS = {"tokenizer": None, "text_config": None, "target": "gloss", "class_balanced": True}
+RESUMED: dict[str, tuple[str, dict[str, Any]]] = {
+    "clips and joined clips": ("train_translation.py", {"stitching": {"samples": 5, "lengths": [1, 2], "tempo": 0.3}}),
+    "frames": ("train_translation.py", {"frames_per_batch": 64}),
+    "thawing": ("train_translation.py", {"unfreeze_at_epoch": {"text_model.": 1}, "layerwise_lr_decay": 0.9}),
+    "contrastive": ("train_contrastive.py", {"chunk_size": 2}),
+    "balanced signs": ("train_isolated_signs.py", SIGNS),
+    "signs in variants": ("train_isolated_signs.py", {**SIGNS, "class_balanced": False, "variants_per_clip": 2}),
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(name, marks=() if name in ("frames", "balanced signs") else pytest.mark.slow) for name in RESUMED],
+)
 def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(
-    batches: str, repository: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, repository: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    joined = {"dataset": [str(corpus / "manifest.csv")], "samples": 5, "lengths": [1, 2], "tempo": 0.3}
-    of_clips = {"per_device_train_batch_size": 3, "stitching": joined}
-    options = {
-        "text_config": {**TINY_T5, "dropout_rate": 0.2},  # random states must come back, too
-        "encoder_config": {**TINY_ENCODER, "dropout": 0.2},
-        "tempo": 0.2,
-        "noise": 0.01,
-        "max_steps": 9,
-        **({"frames_per_batch": 64} if batches == "frames" else of_clips),
-        "logging_steps": 1,
-        "save_strategy": "steps",
-        "save_steps": 2,
-        "eval_strategy": "no",
-    }
-    undisturbed = losses(run("train_translation.py", repository, corpus, tmp_path / "whole", **options))
+    script, own = RESUMED[kind]
+    if "stitching" in own:
+        own = {"stitching": {**own["stitching"], "dataset": [str(corpus / "manifest.csv")]}}
+    options = RANDOM | {"max_steps": 9, "per_device_train_batch_size": 3, "logging_steps": 1} | own
+    options |= {"save_strategy": "steps", "save_steps": 2, "eval_strategy": "no"}
+    undisturbed = losses(run(script, repository, corpus, tmp_path / "whole", **options))
     for point in np.random.default_rng().choice(np.arange(3, 9), 2, replace=False):
 
         def crash(
@@ -267,10 +276,8 @@ def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(
 
         with monkeypatch.context() as patch, pytest.raises(Crash):
             patch.setattr("slt_hf.training.sign_trainer.EpochCallback.on_step_end", crash, raising=False)
-            run("train_translation.py", repository, corpus, tmp_path / f"at{point}", **options)
-        resumed = losses(
-            run("train_translation.py", repository, corpus, tmp_path / f"at{point}", resume=True, **options)
-        )
+            run(script, repository, corpus, tmp_path / f"at{point}", **options)
+        resumed = losses(run(script, repository, corpus, tmp_path / f"at{point}", resume=True, **options))
         assert resumed == pytest.approx(undisturbed, abs=1e-6), f"crashed at step {point}"
 
 
