@@ -155,6 +155,31 @@ def test_a_run_stops_when_dev_no_longer_improves_and_keeps_its_best_checkpoint(
     assert any(not torch.equal(kept[name], last[name]) for name in last)
 
 
+def test_patience_is_not_renewed_by_a_crash(
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing improves from the first evaluation on: three more end the run, with a crash among them or without."""
+    options = {
+        "text_config": TINY_T5, "max_steps": 20, "learning_rate": 0.0, "eval_steps": 1, "save_strategy": "steps",
+        "save_steps": 1, "load_best_model_at_end": True, "metric_for_best_model": "eval_chrf",
+        "early_stopping_evaluations": 3,
+    }  # fmt: skip
+
+    def crash(self: object, args: object, state: Any, control: object, **kwargs: object) -> None:
+        if state.global_step == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("slt_hf.training.sign_trainer.EpochCallback.on_step_end", crash, raising=False)
+        run("train_translation.py", repository, corpus, tmp_path / "run", **options)
+    folder = run("train_translation.py", repository, corpus, tmp_path / "run", resume=True, **options)
+    state = json.loads((folder / "trainer_state.json").read_text())
+    assert (state["global_step"], state["best_global_step"]) == (4, 1)
+
+
 @pytest.mark.parametrize("options", [{"label_smoothing_factor": 0.2}, {"head": "ctc", "target": "gloss"}], ids=str)
 def test_accumulated_batches_learn_what_one_batch_learns(
     options: dict[str, Any],

@@ -26,6 +26,8 @@ class SignTrainingArguments(TrainingArguments):
     """The collator reads whole rows, so columns stay"""
     resume: bool = False
     """Go on from the newest checkpoint in output_dir, or on the Hub, if there is one"""
+    restore_callback_states_from_checkpoint: bool = True
+    """A resumed run goes on counting evaluations without a better one, where early stopping was"""
 
 
 @dataclass
