@@ -77,14 +77,15 @@ class TorchGenerator:
     def __init__(self, model: Any):
         self.model = model.eval()
         self.graph: Any = None  # of the text decoder; see `quicken`
+        self.was_traced = False  # where that came to nothing, the next stream shall not wait for it again
 
     def quicken(self) -> None:
         """For many clips or live ones: the text decoder as a traced graph, where there can be one. The same sentences,
         for a third of what each of their tokens costs; made in a second."""
-        if self.graph is None:
+        if not self.was_traced:
             from slt_hf.streaming.text_graph import trace_text
 
-            self.graph = trace_text(self.model)
+            self.graph, self.was_traced = trace_text(self.model), True
 
     @cached_property
     def chunk(self) -> Any:

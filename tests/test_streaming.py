@@ -12,6 +12,7 @@ import pytest
 from slt_hf import SignTranslator
 from slt_hf.confidence import Calibration
 from slt_hf.demonstration import idle_unseen, sign_unseen
+from slt_hf.engines import TorchGenerator
 from slt_hf.errors import ClipError, RecipeError
 from slt_hf.pipeline import Preparer
 from slt_hf.processing.pose_clip import PoseClip
@@ -170,7 +171,7 @@ def test_hands_that_do_not_sign_say_nothing_to_a_careful_stream(translator: Sign
 
 
 def test_the_checkpoint_names_the_limits_unless_the_policy_does(translator: SignTranslator):
-    limits = {"min_confidence": 0.2, "slowest_ms": 1e6, "slowest_sign_ms": 5000.0, "alone_confidence": 0.3}
+    limits: dict[str, Any] = {"min_confidence": 0.2, "slowest_ms": 1e6, "slowest_sign_ms": 5000.0, "alone_confidence": 0.3}
     own, named = StreamingTranslator(translator).silence, StreamingTranslator(translator, **limits).silence
     calibration = translator.calibration
     assert (own.min_confidence, own.alone_confidence) == (calibration.abstain_below, calibration.alone_below)
@@ -234,10 +235,13 @@ def test_a_guess_in_small_pieces_is_the_greedy_sentence(translator: SignTranslat
     assert decoder.passes == 1
 
 
-def test_a_graph_of_the_text_model_writes_what_generate_writes(translator: SignTranslator):
+def test_a_graph_of_the_text_model_writes_what_generate_writes(
+    translator: SignTranslator, monkeypatch: pytest.MonkeyPatch
+):
     plain = SignTranslator.from_pretrained(device="cpu")  # never opened a stream: transformers decodes
     translator.engine.quicken()  # type: ignore[attr-defined]
     assert isinstance(translator.engine.graph, TextGraph) and plain.engine.graph is None  # type: ignore[attr-defined]
+    monkeypatch.setattr(translator.engine.model, "generate", None)  # type: ignore[attr-defined]  # not by transformers
     clips = [sign_unseen(seed=seed)[1] for seed in range(4)]
     for options in ({}, {"num_beams": 1}, {"num_beams": 3, "length_penalty": 0.5, "batch_size": 3}):
         for ours, theirs in zip(translator(clips, **options), plain(clips, **options), strict=True):
@@ -252,6 +256,11 @@ def test_what_a_graph_cannot_do_is_left_to_the_model(translator: SignTranslator,
     assert trace_text(model) is not None
     monkeypatch.setattr("slt_hf.streaming.text_graph.TOLERANCE", 0.0)  # as if its numbers were not the model's
     assert trace_text(model) is None
+    engine, tried = TorchGenerator(model), list[Any]()
+    monkeypatch.setattr("slt_hf.streaming.text_graph.trace_text", tried.append)
+    engine.quicken()
+    engine.quicken()
+    assert tried == [model] and engine.graph is None  # once, and not again for each stream
 
 
 def test_what_stands_is_the_offline_translation_of_the_utterance(translator: SignTranslator, sentence: PoseClip):
