@@ -10,10 +10,7 @@ import torch
 from slt_hf.errors import RecipeError
 
 KINDS = ("4bit", "8bit")
-LANGUAGE_MODELS = (
-    "language_model",
-    "text_model",
-)  # names of the part that writes; Idefics3 and SmolVLM have the second
+LANGUAGE_MODELS = ("language_model", "text_model")  # names of the part that writes; Idefics3 and SmolVLM: the second
 
 
 def quantization_config(kind: str | None, config: Any, device: torch.device | None = None) -> Any:
