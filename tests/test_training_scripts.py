@@ -188,9 +188,16 @@ def test_the_test_split_cannot_choose_a_checkpoint(repository: Path, corpus: Pat
         run("train_translation.py", repository, corpus, tmp_path / "run", text_config=TINY_T5, eval_split="test")
 
 
-def test_half_precision_is_refused_for_t5(repository: Path, corpus: Path, tmp_path: Path) -> None:
+def test_half_precision_is_refused_for_t5(
+    repository: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(RecipeError, match="overflow"):
         run("train_translation.py", repository, corpus, tmp_path / "run", text_config=TINY_T5, fp16=True)
+    with pytest.raises(RecipeError, match="expected one of None, float32, bfloat16"):
+        run("train_translation.py", repository, corpus, tmp_path / "run", text_config=TINY_T5, dtype="float16")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")  # `accelerate launch --mixed_precision fp16`
+    with pytest.raises(RecipeError, match="accelerate's mixed_precision"):
+        run("train_translation.py", repository, corpus, tmp_path / "run", text_config=TINY_T5)
 
 
 @pytest.mark.slow

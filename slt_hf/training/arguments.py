@@ -108,6 +108,7 @@ class ModelArguments:
         self.unfreeze_at_epoch = parse_mapping("unfreeze_at_epoch", self.unfreeze_at_epoch)
         one_of("text_encoder", self.text_encoder, ("use", "skip"))
         one_of("head", self.head, ("attention", "ctc"))
+        one_of("dtype", self.dtype, (None, "float32", "bfloat16"))
         one_of("quantization", self.quantization, (None, "8bit", "4bit"))
 
 

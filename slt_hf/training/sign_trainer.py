@@ -203,10 +203,11 @@ def refuse_half_precision(model: nn.Module, args: Any) -> None:
     """T5-family models overflow in float16: their activations exceed 65504 (transformers keeps `wo` in float32)."""
     text_config = getattr(model.config, "text_config", None)
     model_type = getattr(text_config, "model_type", "")
-    if (args.fp16 or args.fp16_full_eval) and model_type in ("t5", "mt5", "umt5", "longt5"):
+    asked = args.fp16 or args.fp16_full_eval or args.mixed_precision == "fp16"  # the last by accelerate's config
+    if asked and model_type in ("t5", "mt5", "umt5", "longt5"):
         raise RecipeError(
             f"fp16: expected bf16 or fp32 for a {model_type} text model, found fp16; its activations overflow float16 "
-            "and the loss turns to NaN, so set bf16: true, or neither"
+            "and the loss turns to NaN, so set bf16: true, or neither, here and in accelerate's mixed_precision"
         )
 
 
