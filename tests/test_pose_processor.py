@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -355,3 +356,16 @@ def test_all_real_poses_go_through_the_processor(processor, shared_data):
             values = batch["pose_values"]
             assert values.shape[2:] == (85, 3) and np.isfinite(values).all() and values[..., 2].any(), path
             assert np.abs(values[..., :2]).max() < 16, path
+
+
+def test_an_export_takes_a_language_for_the_same_token_and_refuses_a_code_that_is_none(tokenizer, tmp_path: Path):
+    from slt_hf.export.processor import ExportProcessor
+
+    codes = {"deu": "my", "eng": "<eng>"}
+    processor = PoseProcessor(PoseFeatureExtractor(), tokenizer, language_codes=codes)
+    processor.save_pretrained(tmp_path)
+    exported = ExportProcessor(tmp_path)
+    assert [exported.language_token("deu")] == processor.language_tokens(["deu"])
+    for ask in (lambda: exported.language_token("eng"), lambda: processor.language_tokens(["eng"])):
+        with pytest.raises(ClipError, match="expected a code in language_codes that .* has, found '<eng>'"):
+            ask()

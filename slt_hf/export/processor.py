@@ -108,14 +108,18 @@ class ExportProcessor:
         """Id of a language's code, which the text model writes first.
 
         Raises:
-            ClipError: for a language without a code.
+            ClipError: for a language without a code, or with one that the tokenizer does not have.
         """
         if language not in self.language_codes:
             raise ClipError(
                 f"expected a language among {', '.join(self.language_codes)}, found {language}; pass language= as one "
                 "of them"
             )
-        return int(self._tokenizer().convert_tokens_to_ids(self.language_codes[language]))
+        code, tokenizer = self.language_codes[language], self._tokenizer()
+        token = tokenizer.convert_tokens_to_ids(code)
+        if token is None or token == tokenizer.unk_token_id:
+            raise ClipError(f"expected a code in language_codes that {FILE} has, found {code!r}; correct it there")
+        return int(token)
 
     def batch_decode(self, tokens: Sequence[Sequence[int]], skip_special_tokens: bool = False) -> list[str]:
         tokenizer = self._tokenizer()
