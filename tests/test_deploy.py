@@ -117,12 +117,18 @@ def test_the_entry_point_serves_and_ends_when_told(tmp_path: Path):
     port = free_port()
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     more = {"PATH": path, "PORT": str(port), "GRPC_PORT": str(free_port()), "SLT_HF_OPEN": "1"}
-    server = subprocess.Popen(["sh", SERVE, "--device", "cpu"], env={**os.environ, **more})
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    server = subprocess.Popen(["sh", SERVE, "--device", "cpu"], env={**os.environ, **more}, **told)  # type: ignore[call-overload]
     try:
         wait_until_ready(port)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2", timeout=10) as answer:
             assert json.loads(answer.read())["name"] == "slt_hf"
         server.send_signal(signal.SIGTERM)
-        assert server.wait(40) in (0, -signal.SIGTERM)
+        said, _ = server.communicate(timeout=40)
+        assert server.returncode in (0, -signal.SIGTERM)
+        assert said.splitlines() == [  # where it is and how it ends, and nothing that a user cannot use
+            f"bundled at http://0.0.0.0:{port} (page, REST, live streams), gRPC at 0.0.0.0:{more['GRPC_PORT']}; "
+            "no key is asked for; Ctrl-C ends it"
+        ]
     finally:
         server.kill()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from slt_hf.serving.rest import build_app
 from slt_hf.serving.service import SignService
 from slt_hf.serving.settings import ServerSettings
 
 DRAIN_SECONDS = 30
+STARTUP_FAILURE = 3  # uvicorn's exit code: the port is taken, say
 
 
 def run(
@@ -28,8 +32,14 @@ def run_service(service: SignService, certificate: Path | None = None, private_k
     """Serve until SIGTERM or SIGINT."""
     import uvicorn
 
+    class Server(uvicorn.Server):
+        async def startup(self, *arguments: Any, **named: Any) -> None:
+            await super().startup(*arguments, **named)
+            if self.started:
+                print(announcement(service, certificate is not None), flush=True)
+
     settings = service.settings
-    uvicorn.run(
+    config = uvicorn.Config(
         build_app(service, certificate, private_key),
         host=settings.host,
         port=settings.port,
@@ -41,3 +51,17 @@ def run_service(service: SignService, certificate: Path | None = None, private_k
         log_level="warning",
         server_header=False,
     )
+    server = Server(config)
+    with suppress(KeyboardInterrupt):  # Ctrl-C, raised once more when all is answered
+        server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def announcement(service: SignService, encrypted: bool) -> str:
+    """What is served where, and how it ends."""
+    settings, named = service.settings, ", ".join(service.served)
+    grpc = f", gRPC at {settings.host}:{settings.grpc_port}" if settings.grpc_port is not None else ""
+    keys = "no key is asked for" if settings.open_to_all else "a key is asked for"
+    address = f"http{'s' if encrypted else ''}://{settings.host}:{settings.port}"
+    return f"{named} at {address} (page, REST, live streams){grpc}; {keys}; Ctrl-C ends it"
