@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from test_training_scripts import COMMON, TINY_T5, corpus  # noqa: F401
+from test_training_scripts import COMMON, TINY_T5, corpus, run  # noqa: F401
 
 pytestmark = pytest.mark.slow
 SETTINGS: dict[str, Any] = COMMON | {
@@ -138,6 +138,24 @@ def test_what_thaws_over_two_ranks_learns_what_it_learns_on_one(
         if name.startswith("text_model."):
             np.testing.assert_array_equal(frozen[name], alone[name], err_msg="neither gradient nor decay moved it")
             assert (thawed[name] != frozen[name]).any(), name
+
+
+def test_texts_of_two_ranks_stand_in_the_order_of_the_data(
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Three dev clips over two ranks, one at a time: one is read twice so that ranks have equally many."""
+    from slt_hf.data.tables import read_table
+
+    learned = {"text_config": TINY_T5, "max_steps": 80, "learning_rate": 0.003, "lr_scheduler_type": "constant"}
+    first = run("train_translation.py", repository, corpus, tmp_path / "first", eval_strategy="no", **learned)
+    data = {"dataset": [str(corpus / "manifest.csv")], "model_name_or_path": str(first), "max_eval_samples": 3}
+    still = {"text_config": None, "max_steps": 1, "learning_rate": 0.0, "eval_strategy": "steps", "eval_steps": 1}
+    options = SETTINGS | data | still | {"per_device_eval_batch_size": 1}
+    launch(repository / "scripts" / "train_translation.py", tmp_path / "2", 2, **options)
+    rows = read_table(tmp_path / "2" / "predictions" / "step-000001.csv").rows
+    assert [(row["id"], row["hypothesis"]) for row in rows] == [("c8", "hello"), ("c9", "tree"), ("c10", "house")]
 
 
 def test_zero2_over_gloo_learns_what_one_process_learns(

@@ -254,6 +254,7 @@ RESUMED: dict[str, tuple[str, dict[str, Any]]] = {
     "clips and joined clips": ("train_translation.py", {"stitching": {"samples": 5, "lengths": [1, 2], "tempo": 0.3}}),
     "frames": ("train_translation.py", {"frames_per_batch": 64}),
     "thawing": ("train_translation.py", {"unfreeze_at_epoch": {"text_model.": 1}, "layerwise_lr_decay": 0.9}),
+    "adapters": ("train_translation.py", {"lora_r": 2, "learning_rate": 0.01}),
     "contrastive": ("train_contrastive.py", {"chunk_size": 2}),
     "balanced signs": ("train_isolated_signs.py", SIGNS),
     "signs in variants": ("train_isolated_signs.py", {**SIGNS, "class_balanced": False, "variants_per_clip": 2}),
