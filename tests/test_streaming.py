@@ -255,11 +255,11 @@ def test_what_a_graph_cannot_do_is_left_to_the_model(translator: SignTranslator,
     assert graph.generate({}, {"do_sample": True}) is None and graph.generate({}, {"num_beam_groups": 2}) is None
     monkeypatch.setattr("slt_hf.streaming.text_graph.TOLERANCE", 0.0)  # as if its numbers were not the model's
     assert trace_text(graph.model) is None
-    engine, tried = TorchGenerator(model), list[Any]()
+    engine, tried = TorchGenerator(graph.model), list[Any]()
     monkeypatch.setattr("slt_hf.streaming.text_graph.trace_text", tried.append)
     engine.quicken()
     engine.quicken()
-    assert tried == [model] and engine.graph is None  # once, and not again for each stream
+    assert tried == [graph.model] and engine.graph is None  # once, and not again for each stream
 
 
 def test_what_stands_is_the_offline_translation_of_the_utterance(translator: SignTranslator, sentence: PoseClip):

@@ -32,10 +32,7 @@ def trace_chunk(encoder: Any) -> Chunk:
             output, new = self.encoder.stream_chunk(values, dict(zip(state, past, strict=True)), self.mask)
             return output.last_hidden_state, *(new[name] for name in state)
 
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about shapes that a trace takes for constant: here they are
-        graph = torch.jit.trace(OneChunk().eval(), (values, *state.values()), check_trace=False)
-        graph = torch.jit.freeze(graph)  # tables of positions and masks are computed once, not for every chunk
+    graph = traced(OneChunk(), (values, *state.values()))
 
     def run(values: Any, past: State) -> tuple[Any, State]:
         with torch.inference_mode():
@@ -45,3 +42,12 @@ def trace_chunk(encoder: Any) -> Chunk:
     for _ in range(WARMUP):
         run(values, state)
     return run
+
+
+def traced(module: Any, inputs: tuple[Any, ...]) -> Any:
+    """The graph of a module, with whatever does not depend on its inputs computed once: positions, masks."""
+    import torch
+
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about shapes that a trace takes for constant: of a chunk they are, and what
+        return torch.jit.freeze(torch.jit.trace(module.eval(), inputs, check_trace=False))  # else is traced is compared

@@ -8,7 +8,6 @@ graph serves a beam search, step by step, and a live guess, all its tokens at on
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,10 @@ from slt_hf.errors import RecipeError
 from slt_hf.export.decoding import generate_tokens
 from slt_hf.export.generation_options import GenerationOptions
 from slt_hf.export.graphs import DecoderGraph, decoder_spec
+from slt_hf.modeling.modeling_pose_encoder import PoseEncoderModel
 from slt_hf.modeling.modeling_sign_to_text import SignEncoderOutput
+from slt_hf.streaming.chunk_graph import traced
+from slt_hf.streaming.clip_graph import ClipGraph
 
 TOLERANCE = 1e-3  # of logits, between a graph and its model; a graph further away is not used
 TRIED = ((1, 7, 0, 9), (2, 1, 4, 3), (4, 1, 1, 1))  # R, Q, tokens before them, S: not what it was traced with
@@ -85,6 +87,7 @@ class TextGraph:
         self.cross = traced(ByPosition(cross, ["last_hidden_state", "memory_mask"]), (states, mask))
         self.encoder = EncoderGraph(model) if model.config.text_encoder == "use" else None
         self.encode = self.encoder and traced(self.encoder, (states, mask))
+        self.clip = ClipGraph(model.encoder) if isinstance(model.encoder, PoseEncoderModel) else None
         self.spec = decoder_spec(model, cross(states, mask) | {"memory_mask": mask})
         self.plain = ByPosition(DecoderGraph(model.text_model, self.spec.module.num_layers), list(self.spec.inputs))
         self.decode = traced(self.plain, tuple(self.spec.inputs.values()))
@@ -98,7 +101,8 @@ class TextGraph:
             if self.encode is not None and self.encoder is not None:
                 read = (torch.randn(rows, steps, self.model.projector.linear.out_features), given[1])
                 pairs.append((self.encode(*read), self.encoder(*read)))
-        return all(bool((graph - plain).abs().max() < TOLERANCE) for graph, plain in pairs)
+        same = all(bool((graph - plain).abs().max() < TOLERANCE) for graph, plain in pairs)
+        return same and (self.clip is None or self.clip.agrees())
 
     def _inputs(self, rows: int, new: int, past: int, steps: int) -> tuple[torch.Tensor, ...]:
         sizes = {"rows": rows, "past_rows": rows, "new_tokens": new, "past": past, "steps": steps}
@@ -109,10 +113,10 @@ class TextGraph:
             tensors[name] = torch.randn(shape) if sample.is_floating_point() else torch.ones(shape, dtype=torch.long)
         return tuple((tensors | {"rows": torch.arange(rows)}).values())
 
-    def memory(self, states: torch.Tensor) -> Any:
-        """What `model.encode(sign_states=states)` gives, for states (B, S, width) of real frames."""
-        mask = torch.ones(states.shape[:2], dtype=torch.long)
+    def memory(self, states: torch.Tensor, mask: torch.Tensor | None = None) -> Any:
+        """What `model.encode(sign_states=states, sign_mask=mask)` gives; without a mask all are real."""
         with torch.inference_mode():
+            mask = torch.ones(states.shape[:2], dtype=torch.long) if mask is None else mask
             features, read = self.model.text_features(states, mask)
             if self.encode is not None:
                 self.model.check_steps(features)
@@ -144,10 +148,16 @@ class TextGraph:
         if chosen is None:
             return None
         named = {name: value for name, value in inputs.items() if name != "forced_bos_token_id"}
-        with torch.inference_mode():
-            memory = named["encoder_outputs"] if "encoder_outputs" in named else self.model.encode(**named)
+        memory = named["encoder_outputs"] if "encoder_outputs" in named else self._encoded(named)
         reading = self.begin(memory, chosen.num_beams)
         return generate_tokens(reading.step, len(memory["attention_mask"]), chosen)
+
+    def _encoded(self, inputs: dict[str, Any]) -> Any:
+        """What `model.encode` gives."""
+        if self.clip is not None and set(inputs) == {"pose_values", "attention_mask"}:  # no crops, no prompt
+            return self.memory(*self.clip(inputs["pose_values"], inputs["attention_mask"]))
+        with torch.inference_mode():
+            return self.model.encode(**inputs)
 
     def _options(self, asked: dict[str, Any]) -> GenerationOptions | None:
         own = {name: value for name, value in vars(self.model.generation_config).items() if not name.startswith("_")}
@@ -177,12 +187,6 @@ class Reading:
         """Sentences that are given whole, (R, Q) -> logits (R, Q, V)"""
         with torch.inference_mode():
             return self.decode(tokens, self.mask, self.rows, *self.empty, *self.cross)[0]
-
-
-def traced(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about what a trace takes for constant: `agrees` looks for that
-        return torch.jit.freeze(torch.jit.trace(module.eval(), inputs, check_trace=False))
 
 
 def trace_text(model: Any) -> TextGraph | None:
