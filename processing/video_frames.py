@@ -118,6 +118,8 @@ def _unpacked(file: BinaryIO) -> BinaryIO:
     """A compressed Flash file as a plain one: FFmpeg's demuxer loses the last 4 kB of those, which may be a second."""
     place = file.tell()
     head = file.read(8)
+    if not head:
+        raise ValueError("an empty file")
     if head[:3] != b"CWS" or len(head) < 8:
         file.seek(place)
         return file

@@ -130,6 +130,33 @@ def test_file_without_pictures_is_refused(tmp_path):
         read_video(path)
 
 
+def test_empty_file_and_clip_of_one_frame(tmp_path):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    for source in (tmp_path / "empty.mp4", b""):
+        with pytest.raises(VideoError, match="found: an empty file"):
+            read_video(source, num_frames=4)
+    video = read_video(make_video(tmp_path / "one.mp4", frames=1), num_frames=4)
+    assert video.frames.shape == (4, 48, 64, 3) and video.times_ms.tolist() == [0, 0, 0, 0]
+
+
+def test_hour_is_read_thinly_and_refused_by_its_frames():
+    """What is kept are eight frames, whatever the file holds; frames that are decoded are counted."""
+    from test_guarded_video import encode
+
+    hour = encode("mpeg4", "mp4", (64, 48), 3_600, fps=1)
+    kept: list[np.ndarray] = []
+
+    def small(image: np.ndarray) -> np.ndarray:
+        kept.append(image[:1, :1])
+        return kept[-1]
+
+    video = read_video(hour, num_frames=8, fit=small)
+    np.testing.assert_allclose(video.times_ms, (np.arange(8) * 450 + 225) * 1000, atol=1000)
+    assert len(kept) == 8
+    with pytest.raises(VideoError, match="more than 2000 frames"):
+        read_video(hour, fps=1, budget=VideoBudget(max_frames=2_000))
+
+
 def test_mutated_files_give_frames_or_a_typed_error_and_never_hang(clip):
     good = clip.read_bytes()
     rng = random.Random(7)
