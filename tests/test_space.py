@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -61,6 +62,15 @@ def test_heat_lies_where_the_signing_is():
     assert heat.text == translator(clip).text and heat.lost.shape == (6,) and heat.lost.max() > 0.05
     assert heat.starts_ms[-1] == pytest.approx(clip.duration_ms, abs=80)
     assert heat.lost[1:-1].max() > max(heat.lost[0], heat.lost[-1])  # hands rest at both ends
+
+
+def test_skeletons_of_visitors_are_deleted(app: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(app, "DRAWN", tmp_path)
+    clip = sign_unseen("My name is Nora.", seed=1)[1]
+    old = Path(app.animate(clip, "old"))
+    os.utime(old, (0, 0))
+    new = Path(app.animate(clip, "new"))
+    assert new.is_file() and not old.exists()
 
 
 @pytest.fixture(scope="module")

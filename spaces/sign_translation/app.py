@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import venv
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +35,7 @@ LONGEST_SECONDS = 60
 EXTRACTION = ("mediapipe==0.10.21", "pose-format==0.15.0", "av==18.1.0", "numpy==1.26.4", "protobuf==4.25.9")
 COLUMNS, SIZE = 4, 180  # of the frames over the heat: two rows of four can still be made out on a phone
 HEAT_ROWS = 26  # pixels
+DRAWN, KEPT_SECONDS = Path(tempfile.mkdtemp(prefix="skeletons_")), 60
 
 
 @lru_cache(len(MODELS))
@@ -88,7 +90,11 @@ def timeline(reader: SignTranslator, clip: PoseClip) -> list[list[Any]]:
 
 
 def animate(clip: PoseClip, text: str) -> str:
-    with tempfile.NamedTemporaryFile(suffix=".gif", delete=False) as file:  # gradio copies it to its own cache
+    """A file that gradio copies to its own cache, which it empties; ours goes when the next ones are drawn."""
+    for old in DRAWN.glob("*.gif"):
+        if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+            old.unlink(missing_ok=True)
+    with tempfile.NamedTemporaryFile(suffix=".gif", dir=DRAWN, delete=False) as file:
         return str(draw_animation(clip, file.name, text=text))
 
 
