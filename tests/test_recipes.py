@@ -82,6 +82,7 @@ def videos(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny_checkpoints import VIDEOMAE
     from transformers import VideoMAEConfig, VideoMAEModel
 
+    from slt_hf.convert_i3d import i3d_extractor
     from slt_hf.data.manifest import read_manifest, write_manifest
     from slt_hf.modeling import I3DConfig, I3DForVideoClassification
 
@@ -92,6 +93,7 @@ def videos(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     VideoMAEModel(VideoMAEConfig(**VIDEOMAE, use_mean_pooling=False)).save_pretrained(folder / "videomae-base")
     i3d = I3DConfig(width_multiplier=0.06, num_frames=16, image_size=32, num_labels=4)
     I3DForVideoClassification(i3d).save_pretrained(folder / "i3d")
+    i3d_extractor(i3d).save_pretrained(folder / "i3d")  # as `slt-hf convert-i3d` does
     return folder
 
 
