@@ -80,8 +80,8 @@ class TorchGenerator:
         self.was_traced = False  # where that came to nothing, the next stream shall not wait for it again
 
     def quicken(self) -> None:
-        """For many clips or live ones: the text decoder as a traced graph, where there can be one. The same sentences,
-        for a third of what each of their tokens costs; made in a second."""
+        """For many clips or live ones: the text model as traced graphs, where there can be some. The same sentences,
+        for half of what they cost (results/graph_speed.json); made in a second."""
         if not self.was_traced:
             from slt_hf.streaming.text_graph import trace_text
 

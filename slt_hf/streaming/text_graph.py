@@ -1,4 +1,4 @@
-"""The text model of a loaded translator as traced graphs: the same numbers, for a third of what calls take.
+"""The text model of a loaded translator as traced graphs: the same numbers, for half of the time or less.
 
 A small text model spends most of a step between its operations. With the cache as tensors that go in and come out, one
 graph serves a beam search, step by step, and a live guess, all its tokens at once.
