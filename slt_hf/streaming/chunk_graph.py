@@ -1,4 +1,4 @@
-"""One chunk of a streaming encoder as a traced graph: the same numbers, for a little more than half of what PyTorch spends op by op."""
+"""One chunk of a streaming encoder as a traced graph: the same numbers, for little more than half of the time."""
 
 from __future__ import annotations
 
