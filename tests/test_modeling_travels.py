@@ -103,6 +103,16 @@ def test_saved_folders_work_where_slt_hf_is_not_installed(tmp_path: Path):
     auto = {"AutoModel": name, "AutoModelForSeq2SeqLM": name}
     write(translator, folder / "translator", "logits", auto, {**poses, **texts}, tokens=generated)
 
+    joined = SignToTextConfig(encoder_config=POSE, text_config=TEXT, hand_crop_width=4)
+    fused = SignToTextForConditionalGeneration(joined).eval()
+    torch.nn.init.constant_(fused.hand_crops.gate, 0.8)  # closed, crops would change nothing
+    crops = {
+        "crop_values": torch.randint(0, 256, (2, 12, 2, 3, 16, 16), dtype=torch.uint8),
+        "crop_mask": torch.ones(2, 12, 2, dtype=torch.long),
+    }
+    both = fused.generate(**poses, **crops, max_new_tokens=5, num_beams=2)
+    write(fused, folder / "fused", "logits", auto, {**poses, **crops, **texts}, tokens=both)
+
     frames = {"pixel_values": torch.rand(2, 11, 3, 16, 16), "attention_mask": torch.ones(2, 11, dtype=torch.long)}
     frames["attention_mask"][1, 5:] = 0
     watcher = SignToTextForConditionalGeneration(SignToTextConfig(encoder_config=VIDEO, text_config=TEXT)).eval()

@@ -13,7 +13,9 @@ from tiny_checkpoints import save_video_classification, save_video_translation
 pytest.importorskip("torch")
 
 from slt_hf import SignClassifier, SignTranslator  # noqa: E402
+from slt_hf.convert_i3d import i3d_extractor  # noqa: E402
 from slt_hf.hub import push_folder  # noqa: E402
+from slt_hf.modeling import I3DConfig, I3DForVideoClassification  # noqa: E402
 
 FACTS = {"license": "cc-by-4.0", "data": "Made-up clips.", "limits": "Knows nothing."}
 
@@ -31,8 +33,25 @@ assert type(processor) is type(AutoFeatureExtractor.from_pretrained("somebody/na
 model = AutoModelForVideoClassification.from_pretrained("somebody/names").eval()  # needs no code of ours
 logits = model(**processor(videos=sys.argv[1], return_tensors="pt")).logits
 print("sign", model.config.id2label[logits.argmax(-1).item()], round(logits.softmax(-1).max().item(), 4))
+
+processor = AutoProcessor.from_pretrained("somebody/i3d", trust_remote_code=True)
+model = AutoModelForVideoClassification.from_pretrained("somebody/i3d", trust_remote_code=True).eval()
+logits = model(**processor(videos=sys.argv[1], return_tensors="pt")).logits
+print("i3d", model.config.id2label[logits.argmax(-1).item()], round(logits.softmax(-1).max().item(), 4))
 assert not [name for name in sys.modules if name.startswith("slt_hf.")]
 """
+
+
+def save_i3d(folder: Path) -> Path:
+    """As converted from WLASL's code: squashed pictures, the highest answer over time."""
+    import torch
+
+    torch.manual_seed(0)
+    size = {"width_multiplier": 0.06, "image_size": 32, "num_frames": 24}
+    config = I3DConfig(id2label={0: "BOOK", 1: "DRINK", 2: "GO"}, time_pooling="max", **size)
+    I3DForVideoClassification(config).eval().save_pretrained(folder)
+    i3d_extractor(config, fit="squash").save_pretrained(folder)
+    return folder
 
 
 @pytest.mark.slow
@@ -41,11 +60,18 @@ def test_checkpoints_that_see_frames_travel_by_the_hub(
 ) -> None:
     hub_server.stand_in(monkeypatch)
     video = make_video(tmp_path / "clip.mp4", frames=30)
-    for save, name in ((save_video_translation, "translates"), (save_video_classification, "names")):
+    names = ((save_video_translation, "translates"), (save_video_classification, "names"), (save_i3d, "i3d"))
+    for save, name in names:
         folder = save(tmp_path / name)
         (folder / "card.yaml").write_text(yaml.safe_dump(FACTS))
         push_folder(folder, f"somebody/{name}")
     printed = hub_server.python(ELSEWHERE, str(video), without=["slt_hf"]).splitlines()
     translation = SignTranslator.from_pretrained("somebody/translates", device="cpu")(video, max_new_tokens=8)
-    answer = SignClassifier.from_pretrained("somebody/names", device="cpu")(video)
-    assert printed[-2:] == [f"text {translation.text}", f"sign {answer.label} {round(answer.confidence, 4)}"]
+    answer, second = (
+        SignClassifier.from_pretrained(f"somebody/{name}", device="cpu")(video) for name in ("names", "i3d")
+    )
+    assert printed[-3:] == [
+        f"text {translation.text}",
+        f"sign {answer.label} {round(answer.confidence, 4)}",
+        f"i3d {second.label} {round(second.confidence, 4)}",
+    ]
