@@ -122,6 +122,17 @@ def data_rows(report: dict[str, Any]) -> Iterator[Row]:
     yield "random rows a second from shards to model input", told, report["command"]
 
 
+def decoded_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Clips stored frame by frame beside the videos they were cut from."""
+    where = {"files": "files of one sign", "parts": "parts of a recording"}
+    for kind, meant in where.items():
+        own = [cell for cell in report["cells"] if cell["kind"] == kind]
+        told = ", ".join(f"{cell['times_faster']:.1f} times at {cell['frames']} frames" for cell in own)
+        disk = own[0]["mb_shards"] / own[0]["mb_videos"]
+        what = f"clips a second of `slt-hf decode-clips` beside decoding on the fly, {meant}"
+        yield what, f"{told}; {disk:.1f} times the disk", report["command"]
+
+
 def extract_rows(report: dict[str, Any]) -> Iterator[Row]:
     """Pose extraction beside MediaPipe alone."""
     told = f"{report['of_bare_loop']:.2f} of a bare MediaPipe loop"
@@ -148,6 +159,7 @@ SOURCES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
     "results/encoder_speed.json": speed_rows,
     "results/data_speed.json": data_rows,
     "results/extract_speed.json": extract_rows,
+    "results/decoded_clips.json": decoded_rows,
     "results/real_videos.json": video_rows,
     "results/gpu_speed.json": gpu_rows,
 }
