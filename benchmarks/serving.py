@@ -252,11 +252,11 @@ def measure_requests(
 
 
 def soak(port: int, process: int, minutes: float) -> dict[str, Any]:
-    """Memory of the server and of its processes (MB) a minute, from the second minute on; no stream is open then."""
+    """Memory of the server and of its processes (MB) a minute, no stream being open then; from when every sentence has
+    been read once by all of them, since allocators grow with each new length of clip and sentence."""
     clips = [sign_unseen(seed=seed)[1] for seed in range(2, 12)]  # of many lengths
     for clip in clips:
-        measure_requests(clip, port, 2, 10, process)
-    warm = asyncio.run(one_minute(clips[0], port, process))
+        warm = asyncio.run(one_minute(clip, port, process, seconds=2 * clip.duration_ms / 1000, requests=20))
     began, spent = time.monotonic(), processor_seconds(process)
     memory, counts = [resident_mb(process)], []
     while time.monotonic() < began + 60 * minutes or sum(each["requests"] for each in counts) < 20_000 / 60 * minutes:
@@ -274,14 +274,16 @@ def soak(port: int, process: int, minutes: float) -> dict[str, Any]:
     }
 
 
-async def one_minute(clip: PoseClip, port: int, process: int) -> dict[str, int]:
+async def one_minute(
+    clip: PoseClip, port: int, process: int, seconds: float = 25, requests: int = 290
+) -> dict[str, int]:
     """Of two streams and two callers beside them, who rest between clips."""
     streams, clips = await asyncio.gather(
-        measure_streams(clip, port, 2, 25, process),
-        asyncio.to_thread(measure_requests, clip, port, 2, 290, process, pause=0.32),  # and 50 before
+        measure_streams(clip, port, 2, seconds, process),
+        asyncio.to_thread(measure_requests, clip, port, 2, requests, process, pause=0.32),
     )
     return {
-        "requests": clips["requests"] + 50,
+        "requests": clips["requests"] + min(50, requests),  # that many came before
         "refused": clips["refused"],
         "frames": streams["frames"],
         "dropped": streams["dropped"],
