@@ -258,7 +258,8 @@ def soak(port: int, process: int, minutes: float) -> dict[str, Any]:
     for clip in clips:
         warm = asyncio.run(one_minute(clip, port, process, seconds=2 * clip.duration_ms / 1000, requests=20))
     began, spent = time.monotonic(), processor_seconds(process)
-    memory, counts = [resident_mb(process)], []
+    counts: list[dict[str, int]] = []
+    memory = [resident_mb(process)]
     while time.monotonic() < began + 60 * minutes or sum(each["requests"] for each in counts) < 20_000 / 60 * minutes:
         counts.append(asyncio.run(one_minute(clips[len(memory) % len(clips)], port, process)))
         memory.append(resident_mb(process))
