@@ -77,7 +77,7 @@ def main() -> None:
     trainer.train(resume_from_checkpoint=resume_point(args))
     merge_lora(adapted, args.output_dir)
     trainer.finish()
-    if data.label_ngrams:
+    if data.label_ngrams and trainer.is_world_process_zero():
         lines = Path(data.label_ngrams).read_text(encoding="utf-8").splitlines()
         LabelNgrams.count(processor.tokenizer(lines)["input_ids"], model.config.vocab_size).save(args.output_dir)
 

@@ -18,7 +18,7 @@ from slt_hf.data.stitching import StitchedDataset, StitchingSettings, join_clips
 from slt_hf.errors import ClipError, RecipeError
 from slt_hf.processing import PoseFeatureExtractor, PoseProcessor
 from slt_hf.processing.pose_files import PoseClip
-from slt_hf.training.arguments import DataArguments, ModelArguments, parse_recipe
+from slt_hf.training.arguments import DataArguments, ModelArguments, TranslationTrainingArguments, parse_recipe
 from slt_hf.training.classification_trainer import ClassBalancedSampler
 from slt_hf.training.models import (
     build_classification_model,
@@ -60,6 +60,17 @@ def test_recipe_then_command_line(tmp_path: Path) -> None:
 def test_wrong_options_say_what_to_do(arguments: list[str], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         parse_recipe((ModelArguments, DataArguments), arguments)
+
+
+@pytest.mark.parametrize(
+    "metric, greater", [("eval_wer", False), ("eval_deu_cer", False), ("eval_sign_to_text_median_rank", False),
+                        ("eval_loss", False), ("eval_chrf", True), ("eval_top1", True)],
+)  # fmt: skip
+def test_the_best_error_rate_is_the_lowest(metric: str, greater: bool, tmp_path: Path) -> None:
+    options = {"metric_for_best_model": metric, "use_cpu": True, "report_to": "none"}
+    assert TranslationTrainingArguments(str(tmp_path), **options).greater_is_better is greater
+    stated = TranslationTrainingArguments(str(tmp_path), **options, greater_is_better=not greater)
+    assert stated.greater_is_better is not greater, "what a recipe says stands"
 
 
 def test_every_option_has_help() -> None:

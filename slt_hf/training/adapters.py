@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
@@ -69,7 +70,8 @@ def merge_lora(adapted: dict[str, Any], output_dir: str | Path) -> None:
     without bitsandbytes, and holds what quantisation left of them.
     """
     for name, part in adapted.items():
-        part.save_pretrained(str(Path(output_dir, "adapter", *([name] if len(adapted) > 1 else []))))
+        if PartialState().is_main_process:
+            part.save_pretrained(str(Path(output_dir, "adapter", *([name] if len(adapted) > 1 else []))))
         merged = part.merge_and_unload()
         if hasattr(merged, "hf_quantizer"):  # set where weights were loaded in few bits, absent elsewhere
             merged.dequantize()

@@ -17,6 +17,8 @@ from transformers import HfArgumentParser, Seq2SeqTrainingArguments, TrainingArg
 from slt_hf.errors import RecipeError
 from slt_hf.processing.pose_augmentation import AugmentationSettings
 
+LOWER_IS_BETTER = ("loss", "wer", "cer", "median_rank")
+
 
 @dataclass
 class SignTrainingArguments(TrainingArguments):
@@ -28,6 +30,13 @@ class SignTrainingArguments(TrainingArguments):
     """Go on from the newest checkpoint in output_dir, or on the Hub, if there is one"""
     restore_callback_states_from_checkpoint: bool = True
     """A resumed run goes on counting evaluations without a better one, where early stopping was"""
+
+    def __post_init__(self) -> None:
+        if self.greater_is_better is None and (self.metric_for_best_model or "").endswith(LOWER_IS_BETTER):
+            self.greater_is_better = (
+                False  # the Trainer knows this of losses alone, and would keep the worst checkpoint
+            )
+        super().__post_init__()
 
 
 @dataclass
