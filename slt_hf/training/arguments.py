@@ -32,10 +32,9 @@ class SignTrainingArguments(TrainingArguments):
     """A resumed run goes on counting evaluations without a better one, where early stopping was"""
 
     def __post_init__(self) -> None:
-        if self.greater_is_better is None and (self.metric_for_best_model or "").endswith(LOWER_IS_BETTER):
-            self.greater_is_better = (
-                False  # the Trainer knows this of losses alone, and would keep the worst checkpoint
-            )
+        stated: Any = self.greater_is_better  # type: ignore[has-type]
+        if stated is None and (self.metric_for_best_model or "").endswith(LOWER_IS_BETTER):
+            self.greater_is_better = False  # the Trainer knows it of losses alone, and would keep the worst checkpoint
         super().__post_init__()
 
 
