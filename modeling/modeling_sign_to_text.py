@@ -5,6 +5,7 @@
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -269,9 +270,14 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         prompt = self.text_model.get_input_embeddings()(prompt_input_ids).to(features.dtype)
         return torch.cat([prompt, features], dim=1), torch.cat([prompt_attention_mask.to(mask.dtype), mask], dim=1)
 
+    @cached_property
+    def text_positions(self) -> int | None:
+        """Steps that the text encoder has positions for. Kept: transformers copies the whole config to answer."""
+        return getattr(self.text_model.config.get_text_config(encoder=True), "max_position_embeddings", None)
+
     def check_steps(self, features):
         """Refuse more steps than the text encoder has positions for."""
-        limit = getattr(self.text_model.config.get_text_config(encoder=True), "max_position_embeddings", None)
+        limit = self.text_positions
         if limit is not None and features.shape[1] > limit:
             raise ValueError(
                 f"the text encoder has positions for {limit} steps, found {features.shape[1]} (prompt and sign "

@@ -52,6 +52,8 @@ class FrameClock:
         self.made, self.last = due, (time_ms, points, confidence)
         if not len(times):
             return points[None][:0], confidence[None][:0]
+        if len(times) == 1 and abs(time_ms - times[0]) <= 1e-9 * (time_ms - start_ms):
+            return points[None], confidence[None]  # a camera at the model's own rate: what interpolation would give
         pair, seen = np.stack([before, points]), np.stack([before_seen, confidence])
         new_points, new_seen = sample_frames(pair, seen, (times - start_ms) / (time_ms - start_ms))
         if time_ms - start_ms > self.max_gap_ms:
