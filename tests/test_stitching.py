@@ -170,3 +170,16 @@ def test_order_is_learned_from_joined_clips_alone(repository: Path, corpus: Path
     rows = read_table(tmp_path / "run" / "predictions" / "step-000400.csv").rows
     right = sum(row["hypothesis"] == row["reference"] for row in rows)
     assert right >= 3, [row["hypothesis"] for row in rows]
+
+
+@pytest.mark.slow
+def test_workers_make_the_sentences_that_one_process_makes(repository: Path, corpus: Path, tmp_path: Path) -> None:  # noqa: F811
+    joined = {"dataset": [str(corpus / "manifest.csv")], "samples": 6}
+    found = []
+    for workers in (0, 2):
+        folder = run(
+            "train_translation.py", repository, corpus, tmp_path / str(workers), stitching=joined, text_config=TINY_T5,
+            max_steps=8, eval_strategy="no", logging_steps=1, noise=0.01, dataloader_num_workers=workers,
+        )  # fmt: skip
+        found.append(losses(folder))
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
