@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from slt_hf.demonstration import sign_unseen  # noqa: E402
 from slt_hf.processing.pose_clip import PoseClip  # noqa: E402
 from slt_hf.serving.batching import Batcher  # noqa: E402
 from slt_hf.serving.errors import OverloadedError  # noqa: E402
+from slt_hf.serving.grpc_server import host_of  # noqa: E402
 from slt_hf.serving.keys import new_key  # noqa: E402
 from slt_hf.serving.rest import build_app  # noqa: E402
 from slt_hf.serving.service import Served, SignService  # noqa: E402
@@ -172,6 +174,30 @@ def test_a_key_has_one_rate_over_rest_and_grpc(service: SignService):
                 client.is_model_ready("demo", headers=ALLOWED)
             assert refused.value.status() == "StatusCode.RESOURCE_EXHAUSTED"
             assert rest.get("/models", headers=ALLOWED).status_code == 429
+
+
+def test_without_keys_each_place_has_its_rate(service: SignService):
+    tight = SignService.__new__(SignService)
+    tight.settings = replace(service.settings, grpc_port=free_port(), requests_per_minute=3, open_to_all=True)
+    tight.served, tight.default = {}, "demo"
+    app = build_app(tight)
+    there = TestClient(app, client=("10.0.0.1", 1))
+    with TestClient(app, client=("127.0.0.1", 1)) as here:
+        with grpc_client.InferenceServerClient(f"127.0.0.1:{tight.settings.grpc_port}") as client:
+            assert here.get("/models").status_code == 200
+            assert [client.is_model_ready("demo") for _ in range(2)] == [False, False]
+            with pytest.raises(InferenceServerException) as refused:
+                client.is_model_ready("demo")
+            assert refused.value.status() == "StatusCode.RESOURCE_EXHAUSTED" and client.is_server_live()
+            assert (here.get("/models").status_code, there.get("/models").status_code) == (429, 200)
+
+
+@pytest.mark.parametrize(
+    ("peer", "host"),
+    [("ipv4:127.0.0.1:50", "127.0.0.1"), ("ipv6:%5B::1%5D:50", "::1"), ("ipv6:[fe80::2]:5", "fe80::2")],
+)
+def test_where_a_call_comes_from(peer: str, host: str):
+    assert host_of(SimpleNamespace(peer=lambda: peer)) == host
 
 
 def test_a_full_queue_is_resource_exhausted(service: SignService, client: Any, monkeypatch: pytest.MonkeyPatch):

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -24,7 +25,6 @@ from slt_hf.serving.metrics import ServiceMetrics
 from slt_hf.serving.service import SignService
 
 PUBLIC = ("/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady")
-OPEN_CALLER = "grpc"  # without keys all callers over gRPC share one rate: an interceptor does not see where they are
 DRAIN_SECONDS = 30
 NO_MESSAGE = "expected a message of this method, found other bytes; send it as the protocol has it"
 
@@ -72,8 +72,14 @@ def key_in(metadata: Any) -> str | None:
     return key.strip() if scheme.lower() == "bearer" and key else None
 
 
-def caller_in(metadata: Any, guard: Guard) -> str | None:
-    return OPEN_CALLER if guard.settings.open_to_all else guard.known(key_in(metadata))
+def host_of(context: Any) -> str:
+    """Where a call comes from, without its port: as REST knows it."""
+    return unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")
+
+
+def caller_of(context: Any, guard: Guard) -> str | None:
+    """Who calls, as over REST: the hash of their key, or where they are if no key is asked for."""
+    return host_of(context) if guard.settings.open_to_all else guard.known(key_in(context.invocation_metadata()))
 
 
 class KeyInterceptor(grpc.aio.ServerInterceptor):
@@ -85,12 +91,13 @@ class KeyInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
         if details.method in PUBLIC:
             return await continuation(details)
-        caller = caller_in(details.invocation_metadata, self.guard)
+        if self.guard.settings.open_to_all:  # only the call itself knows where it comes from
+            return paced(tolerant(await continuation(details)), self.guard)
+        caller = self.guard.known(key_in(details.invocation_metadata))
         if caller is None:
             return refusal(grpc.StatusCode.UNAUTHENTICATED, "expected a known API key as bearer token; ask for a key")
         if not await self.guard.within_rate(caller):
-            found = f"more than {self.guard.settings.requests_per_minute} requests a minute; wait and try again"
-            return refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, found)
+            return refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, too_many(self.guard))
         return tolerant(await continuation(details))
 
 
@@ -112,6 +119,24 @@ def tolerant(handler: Any) -> Any:
         return await answer(request, context)
 
     return handler._replace(request_deserializer=read, unary_unary=answer and checked)
+
+
+def too_many(guard: Guard) -> str:
+    return f"more than {guard.settings.requests_per_minute} requests a minute; wait and try again"
+
+
+def paced(handler: Any, guard: Guard) -> Any:
+    """A handler that looks at its caller's rate first; of a stream each message counts, not its beginning."""
+    if handler is None or handler.unary_unary is None:
+        return handler
+    answer = handler.unary_unary
+
+    async def checked(request: Any, context: grpc.aio.ServicerContext) -> Any:
+        if not await guard.within_rate(host_of(context)):
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, too_many(guard))
+        return await answer(request, context)
+
+    return handler._replace(unary_unary=checked)
 
 
 def refusal(code: grpc.StatusCode, message: str) -> grpc.RpcMethodHandler:
@@ -158,14 +183,14 @@ class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         try:
-            with self.guard.requests.one(caller_in(context.invocation_metadata(), self.guard) or OPEN_CALLER):
+            with self.guard.requests.one(caller_of(context, self.guard) or host_of(context)):
                 return await self._infer(request)
         except SignDataError as error:
             await context.abort(code_of(error), self._told(error))
 
     async def ModelStreamInfer(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
         """An answer, or the words of a refusal, for each request; each counts for the key's rate."""
-        caller = caller_in(context.invocation_metadata(), self.guard)
+        caller = caller_of(context, self.guard)
         if caller is None:  # the interceptor let nobody through who is not known
             return
         try:
