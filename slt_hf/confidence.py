@@ -48,8 +48,8 @@ class Calibration:
         if len(self.scores) != len(self.confidences) or not rising or not within:
             raise CheckpointError(
                 f"{FILE}: expected rising scores and confidences in [0, 1], as many of each, found {curve}, "
-                f"abstain_below={self.abstain_below}, alone_below={self.alone_below}; fit it again, or delete it to keep "
-                "the scores as they are"
+                f"abstain_below={self.abstain_below}, alone_below={self.alone_below}; fit it again, or delete it to "
+                "keep the scores as they are"
             )
 
     def __call__(self, score: float) -> float:

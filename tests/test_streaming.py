@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from slt_hf.streaming.activity import SigningActivity
 from slt_hf.streaming.agreement import Agreement
 from slt_hf.streaming.frame_clock import FrameClock
 from slt_hf.streaming.live_decoder import LiveDecoder
+from slt_hf.streaming.sentence_end import Guess, SentenceEnd, step_between
 from slt_hf.streaming.silence import Silence
 from slt_hf.streaming.text_graph import TextGraph, trace_text
 from slt_hf.synthesis import synthesize_timed
@@ -102,6 +104,16 @@ def test_signing_is_hands_up_from_any_camera(sentence: PoseClip):
     assert [change for change, _ in found] == ["start", "settling", "end"]
     moved = dataclasses.replace(sentence, points=sentence.points * np.float32(3) + np.float32(50))
     assert spans(moved) == found
+
+
+TEACHER_AND_DOG = (
+    ["THEY", "UNDERSTAND", "YOUR", "TEACHER", "YOUR", "DOG", "BLACK"],
+    ["They understand your teacher.", "Your dog is black."],
+)
+WE_AND_SISTER = (
+    ["WE", "READY", "QUESTION", "MY", "SISTER", "LIKE", "COFFEE"],
+    ["Are we ready?", "My sister likes coffee."],
+)
 
 
 def changes(activity: SigningActivity, clip: PoseClip) -> list[tuple[str, int]]:
@@ -187,7 +199,10 @@ def test_the_checkpoint_names_the_limits_unless_the_policy_does(translator: Sign
         ("Think.", 0.9, 2400, 1, False),  # a hand that stays up for so long does something else
         ("Think.", 0.9, 2000, 1, True),
         ("Think.", 0.7, 2000, 1, False),  # not sure enough for a sign alone
-        ("Think now.", 0.7, 2000, 2, True),
+        ("I think.", 0.7, 2000, 2, True),
+        ("Think.", 0.7, 2000, 2, False),  # one sign, read twice
+        ("The girl swims.", 1.0, 6000, 3, True),  # somebody slow
+        ("The girl swims.", 1.0, 9000, 3, False),
         ("Think.", 0.9, 1500, 0, False),  # the encoder read no sign at all
         ("Think.", 0.9, 2400, None, False),  # an encoder that does not tell: characters count
         ("I think.", 0.2, 2000, None, False),
@@ -307,6 +322,33 @@ def test_words_stand_when_guesses_agree_and_the_last_one_waits():
     agreement.take("Tomorrow we will go.")
     assert agreement.committed == "Tomorrow"  # "we" is the last word that both have
     assert agreement.finish("Tomorrow they go home.") == "Tomorrow they go home."
+
+
+def test_a_sentence_is_over_before_a_sign_that_leaves_it_as_it_is():
+    def over(*guesses: tuple[str, float, int]) -> list[int | None]:
+        sentences = SentenceEnd(0.5)
+        return [None if found is None else found.signs for found in (sentences.take(Guess(*each)) for each in guesses)]
+
+    assert over(("We are ready.", 0.9, 2), ("Are we ready?", 0.9, 3)) == [None, None]  # the sign of a question
+    assert over(("I ate.", 0.9, 2), ("I ate bread.", 0.9, 3)) == [None, None]
+    assert over(("I ate bread.", 0.9, 3), ("I ate bread.", 0.8, 4)) == [None, 3]
+    assert over(("I ate bread.", 0.9, 3), ("I ate bread. You.", 0.2, 4)) == [None, 3]
+    assert over(("I ate bread.", 0.4, 3), ("I ate bread.", 0.4, 4)) == [None, None]  # not sure
+    assert over(("Yesterday I", 0.9, 2), ("Yesterday I", 0.9, 3)) == [None, None]  # not whole
+
+
+def test_the_cut_lies_between_two_signs():
+    labels = [0, 0, 5, 5, 0, 0, 7, 0, 7, 0]
+    assert [step_between(labels, signs) for signs in range(4)] == [None, 5, 7, None]
+
+
+def test_two_sentences_without_a_pause_are_two_utterances(translator: SignTranslator):
+    right = 0
+    for seed, (glosses, texts) in enumerate([TEACHER_AND_DOG, WE_AND_SISTER] * 2):
+        finals = [event for event in stream(translator, synthesized(glosses, seed)[0]) if event.final]
+        right += [event.committed for event in finals] == texts
+        assert all(one.end_ms == other.start_ms for one, other in pairwise(finals))
+    assert right >= 3
 
 
 def test_an_unsure_utterance_ends_in_silence(translator: SignTranslator, sentence: PoseClip):

@@ -59,6 +59,9 @@ class StreamPolicy:
     """Hands that will be there in so long are on their way there"""
     sure: float = 0.5
     """Confidence with which an utterance is read surely: a sentence cut before its end mostly is not"""
+    split_above: float = 0.5
+    """With hands up, an utterance ends before a sign that does not change a whole sentence of such confidence; above 1
+    never. It takes an encoder that tells which signs it read (a CTC head)"""
     lookback_ms: float = 320.0
     """Shown to the model from before the beginning: the way of the hand to its first sign"""
     longest_ms: float = 20_000.0
@@ -72,7 +75,8 @@ class StreamPolicy:
     """An utterance that took longer than a second and this for each character of its text ends without text: hands were
     up for something else. None takes the checkpoint's own limit, if it has one, where signs are not counted"""
     slowest_sign_ms: float | None = None
-    """The same for each sign, or letter of a spelled name, where the encoder tells how many it read (a CTC head)"""
+    """The same for a sign alone, and half of it for each sign or letter of several, where the encoder tells how many it
+    read (a CTC head)"""
     alone_confidence: float | None = None
     """Least confidence of a text that was read from one sign alone; None takes the checkpoint's own"""
     grounding: bool = False

@@ -19,6 +19,7 @@ from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_normalization import SignerFrame, measure_frame
 from slt_hf.processing.pose_transforms import PoseSettings, prepare_clip
 from slt_hf.streaming.live_decoder import LiveDecoder, array_of, tensor_of
+from slt_hf.streaming.sentence_end import step_between
 
 PASSES = 2  # of the text model for one frame
 
@@ -97,6 +98,11 @@ class LiveEncoder:
         """How many signs, or letters, were read so far; None where that is not known."""
         labels = self._labels()
         return None if labels is None else len(labels)
+
+    def frame_between(self, signs: int) -> int | None:
+        """Frame of the utterance half-way from the end of so many signs to the beginning of the next."""
+        step = step_between(self.labels, signs)
+        return None if step is None else step * self.frames_read // len(self.labels)
 
     def _labels(self) -> list[int] | None:
         """Glosses that were signed so far; None without a CTC head."""

@@ -10,6 +10,8 @@ from slt_hf.streaming.events import StreamPolicy
 
 LEAD_MS = 1000.0  # of an utterance before and after what it says: hands on their way, and the pause that ends it
 
+TOGETHER = 2  # times as long may a sign of several take: slow signers are slow, and idle hands seldom read as several
+
 
 @dataclass(frozen=True)
 class Silence:
@@ -19,7 +21,8 @@ class Silence:
         min_confidence: of any text.
         alone_confidence: of a text read from one sign: what hands do by chance is mostly read as one.
         slowest_ms: for each character of the text.
-        slowest_sign_ms: for each sign that the encoder read; None where it does not tell, or has no limit.
+        slowest_sign_ms: for each sign that the encoder read, twice that in a sentence; None where it does not tell, or
+            has no limit.
         by_characters: whether `slowest_ms` holds too where signs are known.
     """
 
@@ -51,12 +54,18 @@ class Silence:
         Args:
             signs: that the encoder read; None where it does not tell.
         """
-        alone = len(text.split()) <= 1 if signs is None else signs <= 1
+        alone = is_alone(text, signs)
         needed = max(self.min_confidence, self.alone_confidence) if alone else self.min_confidence
-        return confidence >= needed and duration_ms <= LEAD_MS + self._most_ms(text, signs)
+        return confidence >= needed and duration_ms <= LEAD_MS + self._most_ms(text, signs, alone)
 
-    def _most_ms(self, text: str, signs: int | None) -> float:
+    def _most_ms(self, text: str, signs: int | None, alone: bool) -> float:
         if signs is None or self.slowest_sign_ms is None:
             return self.slowest_ms * len(text) if text else math.inf
-        by_signs = self.slowest_sign_ms * signs
+        by_signs = self.slowest_sign_ms * signs * (1 if alone else TOGETHER)
         return min(by_signs, self.slowest_ms * len(text)) if self.by_characters else by_signs
+
+
+def is_alone(text: str, signs: int | None) -> bool:
+    """Whether a text was read from one sign; of two, where it is one word and a sign was read twice."""
+    words = len(text.split())
+    return words <= 1 if signs is None else signs <= 1 or (words <= 1 and signs <= 2)

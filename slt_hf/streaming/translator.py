@@ -11,6 +11,7 @@ from slt_hf.processing.pose_errors import ClipError
 from slt_hf.streaming.agreement import Agreement
 from slt_hf.streaming.events import StreamEvent, StreamPolicy
 from slt_hf.streaming.live_encoder import live_encoder
+from slt_hf.streaming.sentence_end import Guess, SentenceEnd
 from slt_hf.streaming.silence import Silence
 from slt_hf.streaming.utterance_stream import UtteranceStream
 
@@ -45,6 +46,7 @@ class StreamingTranslator(UtteranceStream):
         self.silence = Silence.of(self.policy, translator.calibration)
         self.live = live_encoder(translator.engine, settings)
         self.agreement = Agreement(self.policy)
+        self.sentence = SentenceEnd(self.policy.split_above)
         self.reading = NOTHING_READ  # within one pushed frame: no part of the state
 
     @classmethod
@@ -61,13 +63,14 @@ class StreamingTranslator(UtteranceStream):
     @property
     def state(self) -> dict[str, Any]:
         own = {"live": self.live and self.live.state(), "agreement": self.agreement.state()}
-        return super().state | own
+        return super().state | own | {"sentence": self.sentence.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
         if self.live is not None:
             self.live.restore(state["live"])
         self.agreement.restore(state["agreement"])
+        self.sentence.restore(state["sentence"])
 
     def _work(self) -> list[StreamEvent]:
         """One piece of the work on what is being signed: the next chunk, or a step towards a guess."""
@@ -86,7 +89,20 @@ class StreamingTranslator(UtteranceStream):
         if said:
             self.agreement.take(text)
         rest = self.agreement.rest(text) if said else ""
-        return [self._event(self.agreement.committed, rest, False, confidence)]
+        events = [self._event(self.agreement.committed, rest, False, confidence)]
+        return events + self._sentence_over(Guess(text, confidence, len(live.read)))
+
+    def _sentence_over(self, guess: Guess) -> list[StreamEvent]:
+        """The sentence that ended with hands up, if one did, and its frames alone are read as it was guessed."""
+        over = self.sentence.take(guess)
+        frame = None if over is None or self.live is None else self.live.frame_between(over.signs)
+        if over is None or frame is None:
+            return []
+        translation = self._read(frame)
+        if translation is None or translation.text != over.text or translation.confidence < self.policy.sure:
+            return []
+        self.reading = (frame, translation)
+        return [self._end_before(frame)]
 
     def _is_whole(self) -> bool:
         """Hands seem to go down: whether what was signed is read surely."""
@@ -107,6 +123,7 @@ class StreamingTranslator(UtteranceStream):
                 text = self.agreement.finish(translation.text)
         event = self._event(text, "", True, confidence, grounding)
         self.agreement = Agreement(self.policy)
+        self.sentence.last = None
         if self.live is not None:
             self.live.forget()
         return event
@@ -115,11 +132,11 @@ class StreamingTranslator(UtteranceStream):
         duration_ms = 1000 * len(self.utterance) / self.fps
         return self.silence.says(text, confidence, duration_ms, None if self.live is None else self.live.signs)
 
-    def _read(self) -> Translation | None:
-        """The offline translation of the utterance; None where nobody is seen."""
+    def _read(self, stop: int | None = None) -> Translation | None:
+        """The offline translation of the utterance, or of its first frames; None where nobody is seen."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # said once when a file is read; here it would be said all day
-                return self.translator(self._clip(), grounding=self.policy.grounding)
+                return self.translator(self._clip(stop=stop), grounding=self.policy.grounding)
         except ClipError:
             return None

@@ -136,6 +136,13 @@ class UtteranceStream(ABC):
         self.first_frame = self.frames - 1 - len(self.utterance)
         self.lookback.clear()
 
+    def _end_before(self, frame: int) -> StreamEvent:
+        """One utterance ends before a frame of what is being signed, and another begins with it."""
+        rest, self.utterance = self.utterance[frame:], self.utterance[:frame]
+        event = self._close()
+        self.utterance, self.first_frame = rest, self.first_frame + frame
+        return event
+
     def _end(self) -> list[StreamEvent]:
         event = self._close()
         self.lookback.extend(self.utterance)

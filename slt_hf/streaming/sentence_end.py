@@ -1,0 +1,57 @@
+"""Where a sentence ended while hands stay up: before a sign that the text has no use for."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any, NamedTuple
+
+ENDS = tuple(".?!\u3002\uff1f\uff01")  # of sentences
+
+
+class Guess(NamedTuple):
+    """What an utterance said so far, when so many signs were read."""
+
+    text: str
+    confidence: float
+    signs: int
+
+
+class SentenceEnd:
+    """Of guesses of one utterance. A whole sentence, read surely, is over when another sign leaves it as it is, or
+    begins another one behind it; a question's last sign changes its order, and an object that follows its end.
+
+    Args:
+        surely: confidence of a sentence that is read surely.
+    """
+
+    def __init__(self, surely: float):
+        self.surely = surely
+        self.last: Guess | None = None
+
+    def take(self, guess: Guess) -> Guess | None:
+        """The sentence that was over before this guess's last sign."""
+        before, self.last = self.last, guess
+        if before is None or before.confidence < self.surely or not before.text.endswith(ENDS):
+            return None
+        goes_on = guess.text == before.text or guess.text.startswith(before.text + " ")
+        return before if goes_on and guess.signs > before.signs else None
+
+    def state(self) -> list[Any] | None:
+        return None if self.last is None else list(self.last)
+
+    def restore(self, state: list[Any] | None) -> None:
+        self.last = None if state is None else Guess(*state)
+
+
+def step_between(labels: list[int], signs: int) -> int | None:
+    """Encoder step half-way from the end of so many signs to the beginning of the next; None where there is no next.
+
+    Args:
+        labels: of every step, 0 for none.
+    """
+    runs, at = [], 0  # first step and step behind the last, of each sign
+    for label, steps in groupby(labels):
+        length = len(list(steps))
+        runs += [(at, at + length)] if label else []
+        at += length
+    return (runs[signs - 1][1] + runs[signs][0]) // 2 if 0 < signs < len(runs) else None
