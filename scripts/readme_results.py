@@ -48,6 +48,7 @@ def learning_rows(report: dict[str, Any]) -> Iterator[Row]:
         reached = result["seconds_to_90"]
         told = f"exact match {result['exact_match']:.0f} %, BLEU {result['bleu']:.1f}, "
         told += "90 % not reached" if reached is None else f"90 % after {reached:.0f} s"
+        told += f", {result['clip_ms']:.0f} ms a clip"
         yield f"learning, {result['encoder']} encoder", told, report["command"]
 
 
