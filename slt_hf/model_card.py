@@ -138,11 +138,16 @@ def training_section(training: dict[str, Any]) -> str:
     """How it was trained: facts as a table, the recipe as it was run; empty where nobody wrote it down."""
     if not training:
         return ""
-    told = {name: value for name, value in training.items() if name != "recipe" and value is not None}
+    told = {name: cell(value) for name, value in training.items() if name != "recipe" and value is not None}
     lines = ["## Training", "", "| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in told.items())]
     if recipe := training.get("recipe"):
         lines += ["", "```yaml", yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False).strip(), "```"]
     return "\n".join([*lines, "", ""])
+
+
+def cell(value: Any) -> str:
+    """A value as it can stand in a table: in one line, its bars no borders."""
+    return " ".join(str(value).split()).replace("|", "\\|")
 
 
 def metrics_table(metrics: list[dict[str, Any]]) -> str:
@@ -150,7 +155,7 @@ def metrics_table(metrics: list[dict[str, Any]]) -> str:
     if not metrics:
         return "None were measured."
     columns = ("name", "value", "dataset", "split", "signature")
-    rows = [[str(metric.get(column, "")).replace("|", "\\|") for column in columns] for metric in metrics]
+    rows = [[cell(metric.get(column, "")) for column in columns] for metric in metrics]
     head = ["metric", "value", "data", "split", "signature"]
     lines = [head, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -57,10 +57,11 @@ def test_a_checkpoint_that_sees_frames_has_a_card_that_says_so(tmp_path: Path, s
 
 def test_training_is_told_as_it_was_run_and_signatures_keep_their_bars(tmp_path: Path):
     save_translation(tmp_path)
-    training = {"stage": "translation", "code": "slt_hf 0.1.0, commit 0a1b", "recipe": {"seed": 3, "freeze": ["a."]}}
+    training = {"code": "slt_hf 0.1.0, commit 0a1b", "hardware": "a|b\nc", "recipe": {"seed": 3, "freeze": ["a."]}}
     facts_file(tmp_path, **FACTS, training=training, metrics=[{**METRIC, "signature": "nrefs:1|case:mixed"}])
     card = write_card(tmp_path, "org/name").read_text()
-    assert "| code | slt_hf 0.1.0, commit 0a1b |" in card and "freeze:\n- a.\nseed: 3\n```" in card
+    assert "| code | slt_hf 0.1.0, commit 0a1b |\n| hardware | a\\|b c |" in card
+    assert "freeze:\n- a.\nseed: 3\n```" in card
     assert card.index("## Data") < card.index("## Training") < card.index("## Metrics")
     [row] = [line for line in card.splitlines() if "nrefs" in line]
     assert len(re.findall(r"(?<!\\)\|", row)) == 6
