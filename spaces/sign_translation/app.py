@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import venv
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,9 @@ def timeline(reader: SignTranslator, clip: PoseClip) -> list[list[Any]]:
 def animate(clip: PoseClip, text: str) -> str:
     """A file that gradio copies to its own cache, which it empties; ours goes when the next ones are drawn."""
     for old in DRAWN.glob("*.gif"):
-        if time.time() - old.stat().st_mtime > KEPT_SECONDS:
-            old.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # two visitors at once: the other one's turn deleted it
+            if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+                old.unlink()
     with tempfile.NamedTemporaryFile(suffix=".gif", dir=DRAWN, delete=False) as file:
         return str(draw_animation(clip, file.name, text=text))
 
