@@ -13,6 +13,7 @@ from .pose_errors import ClipError
 # T frames, P people, V landmarks, C coordinates
 
 MIN_FPS, MAX_FPS = 1.0, 1000.0  # slower shows no signing, and no camera is faster: a rate beyond is damage
+NAN_BITS = np.int32(0x7FC00000)  # with these bits set, any float32 is NaN
 MAX_COORDINATE = 1e5  # larger than any image side a .pose header can state (65535): beyond it a value is damage
 
 
@@ -123,11 +124,19 @@ def clean(points: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.nd
     Returns:
         New float32 arrays: points with NaN where undetected, confidence in [0, 1].
     """
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         confidence = np.minimum(np.asarray(confidence, dtype=np.float32), 1)
         good = within(points, MAX_COORDINATE) & (confidence > 0)
-        points = np.where(good[..., None], points, np.float32(np.nan)).astype(np.float32, copy=False)
-    return points, np.where(good, confidence, np.float32(0))
+        points = np.array(points, dtype=np.float32)
+    if good.all():
+        return points, confidence
+    real = np.negative(good, dtype=np.int32)  # all bits set where real; by bits it takes a third of the time
+    bits, missing = points.view(np.int32), ~real & NAN_BITS
+    for axis in range(points.shape[-1]):
+        np.bitwise_or(bits[..., axis], missing, out=bits[..., axis])
+    bits = confidence.view(np.int32)
+    np.bitwise_and(bits, real, out=bits)
+    return points, confidence
 
 
 def choose_person(points: np.ndarray, confidence: np.ndarray, name: str = "clip") -> tuple[np.ndarray, np.ndarray]:

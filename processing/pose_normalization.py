@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .landmarks import LandmarkLayout, get_layout, select, sources_of
-from .pose_clip import MAX_COORDINATE, PoseClip, PoseWarning, within
+from .pose_clip import MAX_COORDINATE, NAN_BITS, PoseClip, PoseWarning, within
 from .pose_errors import ClipError, LandmarkError
 
 # T frames, V landmarks, C coordinates
@@ -16,7 +16,6 @@ from .pose_errors import ClipError, LandmarkError
 NORMALIZATIONS = ("shoulders", "hands", "box", "max", "none")
 PALMS_PER_SHOULDER = 4.0  # shoulder width is about four times wrist to middle knuckle: hand-only clips get a like size
 MAX_UNITS = 16.0  # shoulder widths; arms reach 3. What lies beyond is detector or file damage
-NAN_BITS = np.int32(0x7FC00000)  # with these bits set, any float32 is NaN
 BOX_CONFIDENCE = 0.3  # Uni-Sign's threshold for a point to count
 
 
