@@ -5,15 +5,18 @@
 Synthetic signers fingerspell single letters, which only the shape of a hand tells apart. Their hands are drawn as
 pictures, and most frames of the poses lose the fingers, as detectors do where hands move fast or touch. The same model
 with the same first weights learns three ways: from whole poses, from damaged ones, and from damaged ones with crops.
-Letters of other signers are then read. Drawings are not photographs: this shows that the path works and that the gate
-moves where pictures know more than landmarks, not how much it brings on recordings.
+Letters of other signers are then read; by the third also with its crops taken away. Drawings are not photographs: this
+shows that the path works and that the gate moves where pictures know more than landmarks, not how much it brings on
+recordings.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +40,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LAYOUT = get_layout("signing_85")
 HANDS = {side: list(LAYOUT.parts[f"{side}_hand"]) for side in ("left", "right")}
 FPS, CROP, SHOULDERS = 12.5, 32, 64  # model's frames a second; pixels of a crop; pixels between drawn shoulders
+RATE = 2e-3
+# Crops learn through the gate alone. At the rate of the rest it opens so late that damage has been learned by heart.
+GATE_RATE = 20 * RATE
 END, FIRST_LETTER = 1, 2  # tokens; 0 pads
 WAYS = {"whole poses": (False, False), "damaged poses": (True, False), "damaged poses and crops": (True, True)}
 
@@ -75,6 +81,7 @@ def main() -> None:
         named = ("steps", "signers", "test_signers", "damage", "threads")
         about = {name: getattr(options, name) for name in named}
         about |= {"train_clips": len(train), "test_clips": len(test), "machine": platform.machine()}
+        about |= {"command": f"python {' '.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}"}  # of the last run
         options.output.write_text(json.dumps({"about": about, "ways": found}, indent=2) + "\n")
 
 
@@ -131,8 +138,10 @@ def run(train: list[Row], test: list[Row], damaged: bool, crops: bool, steps: in
     """Learn, then read; equal seeds give equal first weights and batches."""
     torch.manual_seed(0)
     model, started = make_model(), time.process_time()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
+    gate = model.hand_crops.gate
+    rest = [weight for weight in model.parameters() if weight is not gate]
+    optimizer = torch.optim.AdamW([{"params": rest}, {"params": [gate], "weight_decay": 0.0}], weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [RATE, GATE_RATE], steps)
     order = np.random.default_rng(0)
     for _ in range(steps):
         rows = [train[place] for place in order.integers(len(train), size=16)]
@@ -142,8 +151,10 @@ def run(train: list[Row], test: list[Row], damaged: bool, crops: bool, steps: in
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-    return {
-        "letters_read": round(accuracy(model, test, damaged, crops), 4),
+    found = {"letters_read": round(accuracy(model, test, damaged, crops), 4)}
+    if crops:
+        found["letters_read_without_crops"] = round(accuracy(model, test, damaged, False), 4)
+    return found | {
         "train_loss": round(loss.item(), 4),
         "gate": round(model.hand_crops.gate.tanh().item(), 4),
         "cpu_s": round(time.process_time() - started, 1),

@@ -5,8 +5,9 @@
 
 Trains through scripts/train_isolated_signs.py and scores the finished folder through `SignClassifier`.
 
-    signs    25 kinds of signs cut from WLASL videos, one recording of each. Scored: the clips of training, and the
-             three recordings that come a second time, in another file (joined and compressed anew).
+    signs    25 kinds of signs cut from WLASL videos, one recording of each. Scored: the clips of training, as they are
+             and disturbed; the three recordings that come a second time, in another file (joined and compressed anew);
+             and how many of three signs of another language, by another signer, are found unknown.
     letters  26 letters, drawn from poses of seven alphabets; scored on two alphabets and signers that training never
              saw.
 """
@@ -20,13 +21,16 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 
 from slt_hf import SignClassifier
+from slt_hf.processing.video_reading import read_video
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "train_isolated_signs.py"
 VIDEOMAE = {
@@ -48,6 +52,13 @@ COMMON: dict[str, Any] = {
     "weight_decay": 0.05, "eval_strategy": "no", "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
     "seed": 0, "dataloader_pin_memory": False, "logging_steps": 50, "learning_rate": 1.0e-3,
     "card": {"license": "other", "limits": "Learned from a handful of clips, to see that it learns."},
+}  # fmt: skip
+DISTURBANCES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of frames (T, H, W, 3)
+    "darker": lambda frames: (0.6 * frames).astype(np.uint8),
+    "larger": lambda frames: frames[:, frames.shape[1] // 10 : -frames.shape[1] // 10,
+                                    frames.shape[2] // 10 : -frames.shape[2] // 10],
+    "mirrored": lambda frames: frames[:, :, ::-1],
+    "second half of its frames": lambda frames: frames[len(frames) // 2 :],
 }  # fmt: skip
 TASKS: dict[str, dict[str, Any]] = {
     "signs": {"num_train_epochs": 150, "variants_per_clip": 4},
@@ -72,8 +83,7 @@ def train(task: str, model: str, data: Path, folder: Path, **options: Any) -> fl
 def score(task: str, data: Path, folder: Path) -> dict[str, Any]:
     """top-1 and top-5 on each split."""
     classifier = SignClassifier.from_pretrained(folder, device="cpu")
-    with (data / task / "manifest.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(data / task)
     found: dict[str, Any] = {}
     for split in ("train", "dev"):
         own = [row for row in rows if row["split"] == split]
@@ -85,9 +95,40 @@ def score(task: str, data: Path, folder: Path) -> dict[str, Any]:
     return found
 
 
+def disturbed_scores(classifier: SignClassifier, data: Path) -> dict[str, float]:
+    """top-1 of the clips of training, shown otherwise than there."""
+    found = dict.fromkeys(DISTURBANCES, 0)
+    own = [row for row in rows_of(data / "signs") if row["split"] == "train"]
+    for row in own:
+        frames = read_video(data / "signs" / row["video"], **times_of(row)).frames
+        for name, disturb in DISTURBANCES.items():
+            answer: Any = classifier(np.ascontiguousarray(disturb(frames)))
+            found[name] += answer.label == row["gloss"]
+    return {name: round(right / len(own), 4) for name, right in found.items()}
+
+
+def stranger_scores(classifier: SignClassifier, data: Path) -> dict[str, Any]:
+    """Signs that it was not taught: how many it calls unknown, and how sure it is of what it says of them."""
+    answers: list[Any] = [classifier(data / "strangers" / row["video"]) for row in rows_of(data / "strangers")]
+    told = {"clips": len(answers), "unknown": sum(not answer.known for answer in answers)}
+    return told | {
+        "threshold": classifier.unknown_threshold and round(classifier.unknown_threshold, 4),
+        "confidences": [round(answer.confidence, 4) for answer in answers],
+    }
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def times_of(row: dict[str, str]) -> dict[str, Any]:
+    return {name: float(row[name]) for name in ("start_ms", "end_ms") if row.get(name)}
+
+
 def ranked_labels(classifier: SignClassifier, folder: Path, row: dict[str, str]) -> list[tuple[str, float]]:
-    times: Any = {name: float(row[name]) for name in ("start_ms", "end_ms") if row.get(name)}
-    return classifier(folder / row["video"], top_k=5, **times).labels
+    answer: Any = classifier(folder / row["video"], top_k=5, **times_of(row))
+    return answer.labels
 
 
 def main() -> None:
@@ -107,8 +148,12 @@ def main() -> None:
         folder = arguments.models / f"{arguments.model}_{task}"
         epochs = {} if arguments.epochs is None else {"num_train_epochs": arguments.epochs}
         seconds = train(task, arguments.model, arguments.data, folder, **epochs)
-        scores = score(task, arguments.data, folder)
-        report.setdefault("results", {})[f"{arguments.model} {task}"] = {"seconds": round(seconds), "scores": scores}
+        result: dict[str, Any] = {"seconds": round(seconds), "scores": score(task, arguments.data, folder)}
+        if task == "signs":
+            classifier = SignClassifier.from_pretrained(folder, device="cpu")
+            result["disturbed"] = disturbed_scores(classifier, arguments.data)
+            result["strangers"] = stranger_scores(classifier, arguments.data)
+        report.setdefault("results", {})[f"{arguments.model} {task}"] = result
         print(task, json.dumps(report["results"][f"{arguments.model} {task}"]), flush=True)
     if arguments.output is not None:
         arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -7,11 +7,13 @@
               measured here is that a model learns, not that it would know the sign of somebody else.
     letters/  letters A to Z of one-handed alphabets (task F1), the signing hand of the poses drawn as a video: real
               signing, and in dev that of people who are not in training, but drawings instead of pictures of them.
+    strangers/  three signs of Mexican Sign Language by one more signer: none of those of `signs`, to be found unknown.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from real_data import LETTERS_FOLDER, hands_only, shared_data, table  # isort: s
 
 JOINED_FOLDER = Path("continuous/wlasl_gloss_sequences/videos")
 JOINED_FPS = 25
+STRANGERS_FOLDER = Path("isolated/msl150")
 # Frames at which each sign begins and ends, where the picture changes; black frames between the signs are left out.
 CUTS: dict[str, list[tuple[str, int, int]]] = {
     "sample_12_02": [
@@ -59,6 +62,14 @@ def sign_samples(data: Path) -> Iterator[Sample]:
             times: Any = {"start_ms": 1000 * first / JOINED_FPS, "end_ms": 1000 * end / JOINED_FPS}
             video = str((data / JOINED_FOLDER / f"{name}.mp4").resolve())
             yield Sample(id=f"{name}-{first}", video=video, gloss=gloss, split=split, source=name, **times)
+
+
+def stranger_samples(data: Path) -> Iterator[Sample]:
+    """Signs that no model here was taught."""
+    with (data / STRANGERS_FOLDER / "videos.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            video = str((data / STRANGERS_FOLDER / row["path"]).resolve())
+            yield Sample(id=row["id"], video=video, gloss=row["gloss"], split="dev", sign_language="mfs")
 
 
 def letter_samples(data: Path, folder: Path) -> Iterator[Sample]:
@@ -111,10 +122,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("outputs/real/videos"))
     arguments = parser.parse_args()
     data = shared_data(arguments.data)
-    for name in ("signs", "letters"):
+    for name in ("signs", "letters", "strangers"):
         folder = arguments.output / name
         folder.mkdir(parents=True, exist_ok=True)
-        samples = list(sign_samples(data) if name == "signs" else letter_samples(data, folder))
+        made = {"signs": sign_samples, "strangers": stranger_samples}
+        samples = list(made[name](data) if name in made else letter_samples(data, folder))
         write_manifest(samples, folder / "manifest.csv")
         print(f"{folder / 'manifest.csv'}: {len(samples)} clips")
 
