@@ -47,29 +47,27 @@ SOURCES = {
 }
 
 
-def convert_i3d(
-    weights: str | os.PathLike, labels: list[str] | None = None, source: str = "kinetics", **fields: Any
-) -> Any:
+def convert_i3d(weights: str | os.PathLike, source: str, labels: list[str] | None = None, **fields: Any) -> Any:
     """The classifier that a file of published weights is.
 
     Args:
         weights: a `.pt` (read without running any code in it) or `.safetensors` file.
+        source: whose code trained them, a key of `SOURCES`; the file does not say, and a wrong one turns the colours.
         labels: names of the classes, in order; where there are more than the weights have classes, the first of them
             (WLASL100 to 2000 share one list).
-        source: whose code trained them, a key of `SOURCES`.
         fields: of `I3DConfig`.
 
     Raises:
         CheckpointError: if the file is something else, or a weight is missing.
     """
-    return from_published(read_weights(Path(weights)), str(weights), labels, source, **fields)
+    return from_published(read_weights(Path(weights)), str(weights), source, labels, **fields)
 
 
 def from_published(
     state: Mapping[str, torch.Tensor],
     name: str,
+    source: str,
     labels: list[str] | None = None,
-    source: str = "kinetics",
     **fields: Any,
 ) -> I3DForVideoClassification:
     """A classifier from published keys -> weights; `name` is for messages."""

@@ -49,7 +49,7 @@ def test_keys_are_those_of_the_public_code() -> None:
 
 
 def test_converted_weights_compute_the_same(model: Any, weights: Path) -> None:
-    converted = convert_i3d(weights, [*WORDS, "GO"], **NARROW)
+    converted = convert_i3d(weights, "kinetics", [*WORDS, "GO"], **NARROW)
     clip = torch.rand(1, 9, 3, 32, 32)
     assert torch.equal(converted(clip).logits, model(clip).logits)
     assert converted.config.id2label == dict(enumerate(WORDS))  # the first of a list that many sizes share
@@ -75,13 +75,13 @@ def test_weights_that_saw_blue_first_answer_as_their_own_code(model: Any, source
 def test_weights_are_found_inside_what_training_scripts_save(model: Any, tmp_path: Path, wrapping: str) -> None:
     state = {f"module.{key}": value for key, value in published(model).items() if "num_batches" not in key}
     torch.save({wrapping: state, "epoch": 3}, tmp_path / "run.pt")
-    converted = convert_i3d(tmp_path / "run.pt", **NARROW)
+    converted = convert_i3d(tmp_path / "run.pt", "kinetics", **NARROW)
     assert torch.equal(converted.classifier.weight, model.classifier.weight)
 
 
 def test_flow_weights_make_a_flow_checkpoint() -> None:
     flow = I3DForVideoClassification(I3DConfig(num_channels=2, num_labels=3, **NARROW))
-    converted = from_published(published(flow), "flow", **NARROW)
+    converted = from_published(published(flow), "flow", "kinetics", **NARROW)
     assert converted.config.num_channels == 2
     assert i3d_extractor(converted.config).flow
 
@@ -95,7 +95,7 @@ def test_code_in_a_weights_file_is_not_run(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": Malicious()}, "bad.pt")
     with pytest.raises(CheckpointError, match="objects besides tensors"):
-        convert_i3d("bad.pt")
+        convert_i3d("bad.pt", "kinetics")
     assert not Path("ran").exists()
 
 
@@ -103,15 +103,15 @@ def test_other_files_are_refused(model: Any, tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     path.write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match="expected a .pt or .safetensors"):
-        convert_i3d(path)
+        convert_i3d(path, "kinetics")
     torch.save({"layer.weight": torch.zeros(2)}, path)
     with pytest.raises(CheckpointError, match="expected I3D weights with keys such as"):
-        convert_i3d(path)
+        convert_i3d(path, "kinetics")
     state = published(model)
     del state["Mixed_5c.b0.bn.bias"]
     torch.save(state, path)
     with pytest.raises(CheckpointError, match=r"1 missing.*Mixed_5c\.b0\.bn\.bias"):
-        convert_i3d(path, **NARROW)
+        convert_i3d(path, "kinetics", **NARROW)
 
 
 def test_class_lists_are_read_in_either_form(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_class_lists_are_read_in_either_form(tmp_path: Path) -> None:
 
 def test_too_short_a_class_list_is_refused(weights: Path) -> None:
     with pytest.raises(CheckpointError, match="names for its 3 classes, all different, found 2"):
-        convert_i3d(weights, WORDS[:2], **NARROW)
+        convert_i3d(weights, "kinetics", WORDS[:2], **NARROW)
 
 
 @pytest.mark.slow

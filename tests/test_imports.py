@@ -12,8 +12,8 @@ import pytest
 # From the bottom up; a module may import its own level and those above it in this list, never one further down.
 LEVELS = [
     {"modeling", "processing"},
-    {"errors", "clips", "confidence", "ctc", "device", "label_ngrams", "poses", "synthesis", "visualization"}
-    | {"guarded_poses", "guarded_video"},
+    {"errors", "clips", "confidence", "ctc", "device", "label_ngrams", "poses", "synthesis", "user_cache"}
+    | {"guarded_poses", "guarded_video", "visualization"},
     {"checkpoint", "data", "demonstration", "engines", "environment", "evaluation", "export", "hub", "metrics"}
     | {"convert_i3d", "explanation", "grounding_heat", "spaces_hub"}
     | {"check_model", "drawing", "model_card", "pipeline", "streaming", "viewer", "vlm"},

@@ -25,7 +25,7 @@ TINY = {"width_multiplier": 0.06, "num_frames": 16, "image_size": 32, "num_label
 def published(case: str) -> tuple[Any, Any]:
     shape = tuple(PUBLISHED[case]["clip"])
     weights = {name: torch.from_numpy(np.asarray(value)) for name, value in seeded_weights(shape[1]).items()}
-    return from_published(weights, "seeded"), torch.from_numpy(seeded_clip(shape))[None]
+    return from_published(weights, "seeded", "kinetics"), torch.from_numpy(seeded_clip(shape))[None]
 
 
 def assert_published(name: str, output: Any, wanted: dict[str, Any]) -> None:

@@ -35,6 +35,7 @@ from slt_hf.serving.keys import new_key  # noqa: E402
 from slt_hf.serving.rest import build_app  # noqa: E402
 from slt_hf.serving.service import Served, SignService, compute  # noqa: E402
 from slt_hf.serving.settings import ServerSettings  # noqa: E402
+from slt_hf.serving.sockets import latest
 
 KEY, HASH = new_key()
 ALLOWED = {"Authorization": f"Bearer {KEY}"}
@@ -286,6 +287,13 @@ class Stuck:
 def dropped(client: TestClient) -> float:
     lines = client.get("/metrics", headers=ALLOWED).text.splitlines()
     return float(next(line for line in lines if line.startswith("slt_dropped_frames_total")).split()[1])
+
+
+def test_of_what_waits_the_oldest_frames_go_and_ends_of_utterances_stay():
+    a, b, c, d = (bytes([number]) for number in range(4))
+    assert latest([a, None, b, c], 2) == [None, b, c]  # what was read before `a` ends here, whatever was dropped
+    assert latest([a, None, b, None, c, None, d], 2) == [None, c, None, d]
+    assert latest([a, None, b], 5) == [a, None, b]
 
 
 def test_a_flooded_stream_reads_the_latest_frames_and_says_how_many_it_left_out(monkeypatch: pytest.MonkeyPatch):

@@ -24,7 +24,7 @@ def convert_i3d(
     from slt_hf.convert_i3d import convert_i3d as convert
     from slt_hf.convert_i3d import i3d_extractor, read_labels, source_of
 
-    model = convert(weights, None if labels is None else read_labels(labels), source)
+    model = convert(weights, source, None if labels is None else read_labels(labels))
     model.save_pretrained(output)
     provenance = {"converted_from": weights.name, "source": source}
     i3d_extractor(model.config, fit=source_of(source).fit, provenance=provenance).save_pretrained(output)

@@ -7,7 +7,6 @@ one. ONNX Runtime's TensorRT provider then takes them (`device="tensorrt"`).
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from slt_hf.checkpoint import read_json
 from slt_hf.errors import ExportError
 from slt_hf.export.folder import ExportFolder, digest_of
 from slt_hf.export.graph_file import read_graph_facts
+from slt_hf.user_cache import user_cache
 
 FILE = "tensorrt.json"
 # what an open axis counts -> smallest, usual and largest size: clips of up to a minute at 25 frames a second, sentences
@@ -95,7 +95,6 @@ def provider_options(export: ExportFolder, graph: str) -> dict[str, str]:
 def engine_cache(export: ExportFolder, graph: str) -> Path:
     """Where engines of a graph are kept: this user's cache, by the graph's digest. Engines are programs; one that came
     with an export must not be run."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = cache / "slt_hf" / "tensorrt" / digest_of(export.graph_bytes(graph))[:16]
+    folder = user_cache() / "tensorrt" / digest_of(export.graph_bytes(graph))[:16]
     folder.mkdir(parents=True, exist_ok=True)  # the provider makes one level only
     return folder

@@ -20,6 +20,7 @@ from slt_hf.errors import ClipError, PreparationError, VideoError
 from slt_hf.poses.extractor import Closing, Progress, make_clip
 from slt_hf.poses.video import VideoBudget, check_range
 from slt_hf.processing.pose_files import PoseClip
+from slt_hf.user_cache import user_cache
 
 HOLISTIC_TASK = (
     "https://storage.googleapis.com/mediapipe-models/holistic_landmarker/holistic_landmarker/float16/latest/"
@@ -211,8 +212,7 @@ def _fetched(address: str | None, checksum: str | None) -> Path:
         raise PreparationError(
             "expected the checksum of the model to fetch, found none; pass checksum=<SHA-256>, or model=<.task file>"
         )
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "slt_hf"
-    fetched = fetch(address or HOLISTIC_TASK, cache)
+    fetched = fetch(address or HOLISTIC_TASK, user_cache())
     if fetched.file is None:
         raise PreparationError(f"expected to fetch the model, found: {fetched.reason}")
     return fetched.file

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from slt_hf.errors import SignDataError
+from slt_hf.user_cache import user_cache
 
 PACKAGE, VERSION = "@mediapipe/holistic", "0.5.1675471629"  # the last one that carries its models
 CHECKSUM = "sha512-qY+cxtDeSOvVtevrLgnodiwXYaAtPi7dHZtNv/bUCGEjFicAOYtMmrZSqMmbPkTB2+4jLnPF1vgshkAqQRSYAw=="
@@ -33,8 +34,7 @@ class LandmarkFinderError(SignDataError):
 
 def folder() -> Path:
     """Where it lies on this machine: SLT_HF_PAGE_LANDMARKS, else the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "slt_hf"
-    return Path(os.environ.get("SLT_HF_PAGE_LANDMARKS", cache / f"holistic-{VERSION}"))
+    return Path(os.environ.get("SLT_HF_PAGE_LANDMARKS") or user_cache() / f"holistic-{VERSION}")
 
 
 def installed() -> bool:

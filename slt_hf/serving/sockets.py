@@ -115,9 +115,10 @@ class OneSocket:
             return
         self.last_ms = time_ms
         self.waiting.append(data)
-        if len(self.waiting) > WAITING:
-            self._drop(len(self.waiting) - WAITING)
-            del self.waiting[:-WAITING]
+        frames = sum(each is not None for each in self.waiting)
+        if frames > WAITING:
+            self.waiting = latest(self.waiting, WAITING)
+            self._drop(frames - WAITING)
 
     def _drop(self, count: int) -> None:
         self.dropped += count
@@ -130,3 +131,16 @@ async def close(socket: WebSocket, code: int, reason: str) -> None:
         await socket.close(code, reason[:120])
     except RuntimeError:
         return
+
+
+def latest(messages: list[Message], frames: int) -> list[Message]:
+    """What waits with the newest `frames` frames only. Ends of utterances stay between them, else two utterances would
+    be read as one; an end after an end is the same end."""
+    kept: list[Message] = []
+    left = sum(each is not None for each in messages) - frames
+    for message in messages:
+        if message is not None and left > 0:
+            left -= 1
+        elif message is not None or kept[-1:] != [None]:
+            kept.append(message)
+    return kept
