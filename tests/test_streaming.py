@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from slt_hf import SignTranslator
 from slt_hf.confidence import Calibration
@@ -268,7 +269,11 @@ def test_what_a_graph_cannot_do_is_left_to_the_model(translator: SignTranslator,
     translator.engine.quicken()  # type: ignore[attr-defined]
     graph: TextGraph = translator.engine.graph  # type: ignore[attr-defined]
     assert graph.generate({}, {"do_sample": True}) is None and graph.generate({}, {"num_beam_groups": 2}) is None
-    monkeypatch.setattr("slt_hf.streaming.text_graph.TOLERANCE", 0.0)  # as if its numbers were not the model's
+    before = torch.get_rng_state()
+    monkeypatch.setattr("slt_hf.streaming.clip_graph.TOLERANCE", 0.0)  # as if its numbers were not the model's
+    half = trace_text(graph.model)
+    assert half is not None and half.clip is None and torch.equal(torch.get_rng_state(), before)
+    monkeypatch.setattr("slt_hf.streaming.text_graph.TOLERANCE", 0.0)
     assert trace_text(graph.model) is None
     engine, tried = TorchGenerator(graph.model), list[Any]()
     monkeypatch.setattr("slt_hf.streaming.text_graph.trace_text", tried.append)

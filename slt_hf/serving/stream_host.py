@@ -10,9 +10,8 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import count
 from typing import Any, Protocol
 
@@ -52,20 +51,6 @@ class FrameStream:
         return told
 
 
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """Of transformers: tracing looks at every attribute of a model, and one of them warns of losses."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-
-
-@without_warnings()
 def warm(model: SignTranslator | SignClassifier) -> None:
     """Graphs are traced when the first stream opens: not while somebody waits."""
     if not reads_video(model.processor):
@@ -73,7 +58,6 @@ def warm(model: SignTranslator | SignClassifier) -> None:
         FrameStream(model, "holistic_543")
 
 
-@without_warnings()
 def quicken(model: SignTranslator | SignClassifier) -> None:
     """For a model that translates clips all day."""
     if isinstance(model.engine, TorchGenerator) and not reads_video(model.processor):

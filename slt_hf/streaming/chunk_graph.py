@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # B batch, T frames of one chunk, V landmarks, C coordinates, S steps, D encoder width
@@ -48,6 +49,21 @@ def traced(module: Any, inputs: tuple[Any, ...]) -> Any:
     """The graph of a module, with whatever does not depend on its inputs computed once: positions, masks."""
     import torch
 
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about shapes that a trace takes for constant: of a chunk they are, and what
-        return torch.jit.freeze(torch.jit.trace(module.eval(), inputs, check_trace=False))  # else is traced is compared
+    with torch.inference_mode(), without_warnings():
+        return torch.jit.freeze(torch.jit.trace(module.eval(), inputs, check_trace=False))
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Of torch about shapes that a trace takes for constant: of a chunk they are, and what else is traced is compared;
+    of transformers about losses, since tracing looks at every attribute of a model."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(before)
