@@ -59,7 +59,7 @@ def main() -> None:
         write_divisions(data, folder)
         trained = trainer.accelerator.unwrap_model(trainer.model)
         report = evaluate_answers(trained, processor, dev, data, folder, args.per_device_eval_batch_size)
-        write_facts(folder, model_arguments, data, train, report)
+        write_facts(folder, (model_arguments, data, args), train, report, trainer.state.global_step)
         write_card(folder, args.hub_model_id or folder.resolve().name)
         if model_arguments.merge and model_arguments.lora_r:
             write_merged(trained, folder)

@@ -193,6 +193,9 @@ def test_training_ends_with_the_evaluators_report_and_a_card(trained):
     assert (trained / "predictions.csv").read_text().count("\n") == 3
     card = (trained / "README.md").read_text()
     assert "rank 4, alpha 8" in card and "InternVL3-tiny" in card and "image-text-to-text" in card
+    facts = yaml.safe_load((trained / "card.yaml").read_text())
+    assert facts["training"]["recipe"]["learning_rate"] == 0.05 and facts["training"]["steps"] == 2
+    assert facts["metrics"][0]["dataset"] == "manifest.csv"
     assert "$" not in card and str(trained.parent) not in card.replace(str(trained), "")
 
 

@@ -43,7 +43,8 @@ def told_recipe(*groups: Any) -> dict[str, Any]:
             value = getattr(group, field.name)
             default = None if field.default is MISSING else field.default
             if isinstance(group, TrainingArguments):
-                changed = field.name in TOLD and value not in (None, False, -1, 0)
+                unset = value is None or value is False or value == -1 or (value == 0 and default == 0)
+                changed = field.name in TOLD and not unset
             else:
                 changed = field.name != "card" and value not in (default, {}, None)
             if changed:

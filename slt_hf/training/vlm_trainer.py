@@ -104,18 +104,27 @@ def evaluate_answers(
 
 
 def write_facts(
-    folder: Path, model: VlmModelArguments, data: VlmDataArguments, train: SignDataset, report: dict[str, Any]
+    folder: Path, groups: tuple[VlmModelArguments, VlmDataArguments, Any], train: SignDataset, report: dict, steps: int
 ) -> None:
-    """`card.yaml`, from which the model card is made."""
-    scores = report["scores"]
+    """`card.yaml`, from which the model card is made.
+
+    Args:
+        groups: all dataclasses of the recipe.
+        train: what was learned from, for its size.
+        report: of `evaluate_answers`.
+        steps: of the optimizer, that the weights have taken.
+    """
+    data, scores = groups[1], report["scores"]
+    names = ", ".join(map(str, public(data.dataset or [])))
     facts = {
-        "data": f"{', '.join(map(str, public(data.dataset or [])))} (split {data.train_split}, {len(train)} clips)",
+        "data": f"{names} (split {data.train_split}, {len(train)} clips)",
         "limits": "Not assessed beyond the scores of this card; see the data it was trained on.",
         "license": "other",
         **dict(data.card or {}),  # type: ignore[arg-type]
-        "training": describe_training("vlm_sft", told_recipe(model, data)),
+        "training": describe_training("vlm_sft", told_recipe(*groups), steps=steps),
         "metrics": [
-            {"name": name, "value": found["score"], "split": data.eval_split, "signature": found["signature"]}
+            {"name": name, "value": found["score"], "dataset": names, "split": data.eval_split,
+             "signature": found["signature"]}
             for name in CARD_METRICS if (found := scores.get(name))
         ],
     }  # fmt: skip
