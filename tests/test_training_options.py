@@ -11,6 +11,7 @@ import jiwer
 import pytest
 import torch
 import yaml
+from test_training_parts import m2m100_tokenizer, sentencepiece_folder  # noqa: F401
 from test_training_scripts import COMMON, TINY_T5, WORDS, corpus, moving_clip, run  # noqa: F401
 from typer.testing import CliRunner
 
@@ -291,3 +292,33 @@ def test_shards_and_the_hub_are_learned_from_as_manifests_are(
         losses[name] = [entry["loss"] for entry in log_of(folder / "run") if "loss" in entry]
     manifest, shards, hub = losses.values()
     assert shards == pytest.approx(manifest, abs=1e-2) and hub == pytest.approx(shards, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_m2m100_is_trained_and_asked_by_its_own_language_tokens(
+    repository: Path,
+    corpus: Path,  # noqa: F811
+    two_languages: Path,
+    sentencepiece_folder: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """The recipe's codes, with a tiny model and a tokenizer of M2M100's kind."""
+    from transformers import M2M100Config, M2M100ForConditionalGeneration
+
+    m2m100_tokenizer(sentencepiece_folder).save_pretrained(tmp_path / "text")
+    half = {"layers": 1, "attention_heads": 4, "ffn_dim": 32, "layerdrop": 0.0}
+    sizes = {f"{part}_{name}": value for part in ("encoder", "decoder") for name, value in half.items()}
+    sizes |= {"dropout": 0.0, "attention_dropout": 0.0}
+    config = M2M100Config(vocab_size=160, d_model=32, max_position_embeddings=300, **sizes)
+    M2M100ForConditionalGeneration(config).save_pretrained(tmp_path / "text")
+    recipe = yaml.safe_load((repository / "scripts" / "recipes" / "m2m100.yaml").read_text())
+    manifests = [str(corpus / "manifest.csv"), str(two_languages / "manifest.csv")]
+    folder = run(
+        "train_translation.py", repository, corpus, tmp_path / "run", dataset=manifests, tokenizer=None,
+        text_model=str(tmp_path / "text"), language_codes=recipe["language_codes"], max_target_tokens=12,
+        max_steps=250, eval_steps=250, per_device_train_batch_size=16, learning_rate=0.003,
+    )  # fmt: skip
+    translator = SignTranslator.from_pretrained(folder, device="cpu")
+    clips = [str(corpus / f"{row}.pose") for row in range(4)]
+    for language, words in (("eng", WORDS), ("deu", GERMAN)):
+        assert {found.text for found in translator(clips, language=language)} <= set(words), language
