@@ -175,6 +175,27 @@ def test_the_schema_says_what_a_body_holds_and_where_a_key_goes(client: TestClie
     assert schema["security"] == [{"key": []}] and schema["paths"]["/health/live"]["get"]["security"] == []
 
 
+@pytest.mark.parametrize(
+    ("outputs", "found"),
+    [
+        ([{"name": "text"}], ["text"]),
+        ([{"name": "confidence"}, {"name": "text"}], ["text", "confidence"]),
+        ([], ["text", "confidence"]),
+        ([{"name": "heat"}], "unexpected inference output 'heat'"),
+        ([{"name": ["text"]}], "unexpected inference output"),
+        (["heat"], "unexpected inference output 'heat'"),
+        (5, "expected outputs as a list"),
+    ],
+)
+def test_outputs_are_those_that_were_asked_for(client: TestClient, outputs: Any, found: Any):
+    tensor = {"name": "poses", "datatype": "FP32", "shape": [1, 2, 543, 4], "data": [0.5] * 4344}
+    answer = client.post("/v2/models/demo/infer", json={"inputs": [tensor], "outputs": outputs}, headers=ALLOWED)
+    if isinstance(found, list):
+        assert [each["name"] for each in answer.json()["outputs"]] == found
+    else:
+        assert answer.status_code == 400 and found in answer.json()["error"]
+
+
 def test_an_unknown_model_is_not_found(client: TestClient, sentence: PoseClip):
     assert client.post("/v2/models/other/infer", content=b"{}", headers=ALLOWED).status_code == 404
     answer = client.post("/translate?model=other", content=pose_bytes(sentence), headers=ALLOWED)

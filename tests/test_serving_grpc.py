@@ -108,6 +108,17 @@ def test_unary_and_stream_and_rest_say_the_same(
     assert answer.json()["outputs"][0]["data"] == [expected.text]
 
 
+def test_outputs_are_those_that_were_asked_for(client: Any, sentence: PoseClip):
+    how: dict[str, Any] = {"parameters": parameters(sentence), "headers": ALLOWED}
+    only = client.infer(
+        "demo", asked(tensor(sentence)), outputs=[grpc_client.InferRequestedOutput("confidence")], **how
+    )
+    assert only.as_numpy("confidence").shape == (1,) and only.as_numpy("text") is None
+    with pytest.raises(InferenceServerException, match="unexpected inference output 'heat'") as refused:
+        client.infer("demo", asked(tensor(sentence)), outputs=[grpc_client.InferRequestedOutput("heat")], **how)
+    assert refused.value.status() == "StatusCode.INVALID_ARGUMENT"
+
+
 def test_numbers_may_come_as_contents(service: SignService, client: Any, sentence: PoseClip):
     values = tensor(sentence)
     request = service_pb2.ModelInferRequest(model_name="demo")

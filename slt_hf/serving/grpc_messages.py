@@ -8,7 +8,7 @@ from typing import Any
 from tritonclient.grpc import service_pb2
 
 from slt_hf.errors import ClipError
-from slt_hf.serving.inference_protocol import FILE, InputTensor, metadata, texts_and_scores
+from slt_hf.serving.inference_protocol import FILE, OUTPUTS, InputTensor, known_outputs, metadata, texts_and_scores
 from slt_hf.serving.service import Served
 
 
@@ -20,6 +20,7 @@ def input_tensor(request: Any, model: str) -> InputTensor:
     """
     if len(request.inputs) != 1 or len(request.raw_input_contents) > 1:
         raise ClipError(f"expected 1 input for model '{model}', found {len(request.inputs)}; see the model's metadata")
+    known_outputs([each.name for each in request.outputs], model)
     stated = request.inputs[0]
     raw = request.raw_input_contents
     contents = stated.contents.bytes_contents if stated.name == FILE else stated.contents.fp32_contents
@@ -47,11 +48,11 @@ def model_metadata(served: Served) -> Any:
 def infer_response(request: Any, served: Served, found: list[Any]) -> Any:
     """Raw contents: `as_numpy` of tritonclient 2.73 cannot read BYTES in any other form with NumPy 2."""
     texts, scores = texts_and_scores(found)
+    raw = {"text": b"".join(map(length_and_bytes, texts)), "confidence": struct.pack(f"<{len(scores)}f", *scores)}
     response = service_pb2.ModelInferResponse(model_name=served.name, model_version="1", id=request.id)
-    response.outputs.add(name="text", datatype="BYTES", shape=[len(texts)])
-    response.outputs.add(name="confidence", datatype="FP32", shape=[len(scores)])
-    response.raw_output_contents.append(b"".join(length_and_bytes(text) for text in texts))
-    response.raw_output_contents.append(struct.pack(f"<{len(scores)}f", *scores))
+    for name in known_outputs([each.name for each in request.outputs], served.name):
+        response.outputs.add(name=name, datatype=OUTPUTS[name], shape=[len(found)])
+        response.raw_output_contents.append(raw[name])
     return response
 
 

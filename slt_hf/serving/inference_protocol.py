@@ -28,6 +28,7 @@ from slt_hf.processing.pose_clip import PoseClip, check_fps, clean
 from slt_hf.serving.service import Served
 
 INPUT, FILE = "poses", "file"
+OUTPUTS = {"text": "BYTES", "confidence": "FP32"}
 MAX_BATCH, MAX_FILES = 64, 8
 
 
@@ -38,10 +39,7 @@ def metadata(served: Served) -> dict[str, Any]:
         "name": served.name,
         "platform": "slt_hf",
         "inputs": [{"name": FILE, "datatype": "BYTES", "shape": [-1]} if sees_frames(served) else poses],
-        "outputs": [
-            {"name": "text", "datatype": "BYTES", "shape": [-1]},
-            {"name": "confidence", "datatype": "FP32", "shape": [-1]},
-        ],
+        "outputs": [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in OUTPUTS.items()],
     }
 
 
@@ -112,6 +110,7 @@ def infer_clips(
     if not isinstance(asked, dict) or not isinstance(asked.get("inputs"), list) or len(asked["inputs"]) != 1:
         raise ClipError(f"expected 1 input for model '{served.name}'; see the model's metadata")
     check_id(asked.get("id", ""))
+    wanted_outputs(asked, served.name)
     stated = asked["inputs"][0]
     if not isinstance(stated, dict):
         raise ClipError(f"expected 1 input for model '{served.name}', as an object; see the model's metadata")
@@ -206,12 +205,32 @@ def clip_from(array: np.ndarray, layout: str, fps: float) -> PoseClip:
     return PoseClip(points, confidence, layout, fps)
 
 
+def wanted_outputs(asked: dict[str, Any], model: str) -> list[str]:
+    """Names of the outputs that a request asks for; all of them if it names none.
+
+    Raises:
+        ClipError: if there is no such output; said as Triton says it.
+    """
+    outputs = asked.get("outputs") or []
+    if not isinstance(outputs, list):
+        raise ClipError(f"expected outputs as a list, found {type(outputs).__name__}; see the model's metadata")
+    return known_outputs([each.get("name") if isinstance(each, dict) else each for each in outputs], model)
+
+
+def known_outputs(named: list[Any], model: str) -> list[str]:
+    for name in named:
+        if not isinstance(name, str) or name not in OUTPUTS:
+            raise ClipError(f"unexpected inference output '{name}' for model '{model}'; see the model's metadata")
+    return [name for name in OUTPUTS if name in named or not named]
+
+
 def infer_answer(asked: dict[str, Any], served: Served, found: list[Any]) -> dict[str, Any]:
-    texts, scores = texts_and_scores(found)
-    answer = {"model_name": served.name, "outputs": []} | ({"id": asked["id"]} if "id" in asked else {})
-    for name, datatype, data in (("text", "BYTES", texts), ("confidence", "FP32", scores)):
-        answer["outputs"].append({"name": name, "datatype": datatype, "shape": [len(data)], "data": data})
-    return answer
+    data = dict(zip(OUTPUTS, texts_and_scores(found), strict=True))
+    outputs = [
+        {"name": name, "datatype": OUTPUTS[name], "shape": [len(found)], "data": data[name]}
+        for name in wanted_outputs(asked, served.name)
+    ]
+    return {"model_name": served.name, "outputs": outputs} | ({"id": asked["id"]} if "id" in asked else {})
 
 
 def texts_and_scores(found: list[Any]) -> tuple[list[str], list[float]]:
