@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 ENDS = tuple(".?!\u3002\uff1f\uff01")  # of sentences
+SHORTEST = 2  # signs: nearly every sign, looked at alone, is a whole sentence
 
 
 class Guess(NamedTuple):
@@ -31,10 +32,10 @@ class SentenceEnd:
     def take(self, guess: Guess) -> Guess | None:
         """The sentence that was over before this guess's last sign."""
         before, self.last = self.last, guess
-        if before is None or before.confidence < self.surely or not before.text.endswith(ENDS):
+        if before is None or before.signs < SHORTEST or before.confidence < self.surely:
             return None
         goes_on = guess.text == before.text or guess.text.startswith(before.text + " ")
-        return before if goes_on and guess.signs > before.signs else None
+        return before if before.text.endswith(ENDS) and goes_on and guess.signs > before.signs else None
 
     def state(self) -> list[Any] | None:
         return None if self.last is None else list(self.last)
