@@ -105,6 +105,12 @@ def video_rows(report: dict[str, Any]) -> Iterator[Row]:
             scores = result["scores"][split]
             told = f"top-1 {scores['top1']:.2f}, top-5 {scores['top5']:.2f} (n={scores['clips']})"
             yield f"small {model} from random weights, {task}: {meant}", told, report["command"]
+        if task == "signs":
+            told = ", ".join(f"{name} {right:.2f}" for name, right in result["disturbed"].items())
+            yield f"small {model}, signs: its own clips shown otherwise, top-1", told, report["command"]
+            strangers = result["strangers"]
+            told = f"{strangers['unknown']} of {strangers['clips']} called unknown"
+            yield f"small {model}, three signs of another language and signer", told, report["command"]
 
 
 def left_out_rows(report: dict[str, Any]) -> Iterator[Row]:
