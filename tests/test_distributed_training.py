@@ -116,25 +116,31 @@ def test_what_thaws_over_two_ranks_learns_what_it_learns_on_one(
     corpus: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    """DDP exchanges gradients of what is trainable at the start alone: what thaws later would drift apart by rank."""
+    """DDP exchanges gradients of what is trainable at the start alone: what thaws later would drift apart by rank.
+
+    FSDP2 exchanges those of what is trainable when it looks.
+    """
     from safetensors.numpy import load_file
 
     script = repository / "scripts" / "train_translation.py"
     data = {"dataset": [str(corpus / "manifest.csv")], "tokenizer": str(corpus / "tokenizer")}
     late = {"unfreeze_at_epoch": {"text_model.": 1}, "weight_decay": 0.5, "save_strategy": "steps", "save_steps": 1}
+    fsdp = accelerate_environment(repository / "scripts" / "accelerate" / "fsdp2.yaml")
     runs = {}
-    for processes in (1, 2):
-        batch = {"per_device_train_batch_size": 8 // processes}
-        runs[processes] = launch(script, tmp_path / str(processes), processes, **SETTINGS | data | late | batch)
+    for name, processes, environment in (("1", 1, {}), ("2", 2, {}), ("fsdp", 2, fsdp)):
+        options = SETTINGS | data | late | {"per_device_train_batch_size": 8 // processes}
+        runs[name] = launch(script, tmp_path / name, processes, environment, **options)
     for measured in ("loss", "grad_norm"):
-        one, two = ([step[measured] for step in runs[processes]] for processes in (1, 2))
+        one, two, sharded = ([step[measured] for step in runs[name]] for name in runs)
         np.testing.assert_allclose(two, one, atol=1e-5, err_msg=measured)
+        np.testing.assert_allclose(sharded, one, atol=1e-5, err_msg=measured)
     frozen, thawed, alone = (
         load_file(tmp_path / run / f"checkpoint-{step}" / "model.safetensors") for run, step in ("21", "22", "11")
     )
-    whole, shared = (load_file(tmp_path / str(processes) / "model.safetensors") for processes in (1, 2))
+    whole, shared, gathered = (load_file(tmp_path / run / "model.safetensors") for run in runs)
     for name, value in whole.items():
         np.testing.assert_allclose(shared[name], value, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(gathered[name], value, atol=1e-5, err_msg=name)
         if name.startswith("text_model."):
             np.testing.assert_array_equal(frozen[name], alone[name], err_msg="neither gradient nor decay moved it")
             assert (thawed[name] != frozen[name]).any(), name
