@@ -15,6 +15,7 @@ from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_inputs import to_clip
 from slt_hf.serving.batching import Batcher
 from slt_hf.serving.errors import OverloadedError, TooLargeError, UnknownModelError
+from slt_hf.serving.memory import give_back_regularly
 from slt_hf.serving.model_loading import load_served
 from slt_hf.serving.settings import ServerSettings
 from slt_hf.serving.stream_host import LocalStream, OpenStream, StreamProcesses, quicken, warm
@@ -82,6 +83,7 @@ class SignService:
         return VideoDesk(self.settings)
 
     async def start(self) -> None:
+        self.memory = asyncio.create_task(give_back_regularly())
         for served in self.served.values():
             served.batcher.start()
         if self.settings.stream_processes:
@@ -89,6 +91,7 @@ class SignService:
 
     async def stop(self) -> None:
         """Answer what was asked already."""
+        self.memory.cancel()
         for served in self.served.values():
             await served.batcher.stop()
         if "stream_processes" in vars(self):

@@ -20,6 +20,7 @@ from slt_hf.errors import ClipError, SignDataError
 from slt_hf.pipeline import SignClassifier, SignTranslator, reads_video
 from slt_hf.serving.errors import OverloadedError
 from slt_hf.serving.frames import read_frame
+from slt_hf.serving.memory import Occasionally
 from slt_hf.serving.model_loading import load_served
 from slt_hf.streaming import StreamingClassifier, StreamingTranslator
 
@@ -184,6 +185,7 @@ def compute_streams(pipe: Any, sources: Mapping[str, Source], device: str | None
     for model in models.values():
         warm(model)
     streams: dict[int, FrameStream] = {}
+    memory = Occasionally()
     pipe.send("ready")
     while True:
         try:
@@ -194,6 +196,7 @@ def compute_streams(pipe: Any, sources: Mapping[str, Source], device: str | None
             pipe.send((answer_to(what, number, rest, models, streams), None))
         except SignDataError as error:
             pipe.send((None, " ".join(str(error).split())))
+        memory.give_back()
 
 
 def answer_to(
