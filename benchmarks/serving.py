@@ -63,12 +63,17 @@ def main() -> None:
     found: dict[str, Any] = {"command": "python " + " ".join(sys.argv), "cores": os.cpu_count()}
     if asked.soak_minutes:
         with server(f"{{'bundled': None}}, stream_processes={asked.stream_processes}") as (port, process):
-            found["soak"] = soak(port, process, asked.soak_minutes)
+            for found["soak"] in soak(port, process, asked.soak_minutes):
+                save(found, asked.output)
     else:
         found |= measure(clip, asked)
+        save(found, asked.output)
     print(json.dumps(found, indent=1))
-    if asked.output:
-        asked.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def save(found: dict[str, Any], output: Path | None) -> None:
+    if output:
+        output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def measure(clip: PoseClip, asked: argparse.Namespace) -> dict[str, Any]:
@@ -251,28 +256,28 @@ def measure_requests(
     }
 
 
-def soak(port: int, process: int, minutes: float) -> dict[str, Any]:
-    """Memory of the server and of its processes (MB) a minute, no stream being open then; from when every sentence has
-    been read once by all of them, since allocators grow with each new length of clip and sentence."""
+def soak(port: int, process: int, minutes: float) -> Iterator[dict[str, Any]]:
+    """What was found so far, a minute: memory of the server and of its processes (MB), no stream being open then; from
+    when every sentence has been read once by all of them."""
     clips = [sign_unseen(seed=seed)[1] for seed in range(2, 12)]  # of many lengths
     for clip in clips:
-        warm = asyncio.run(one_minute(clip, port, process, seconds=2 * clip.duration_ms / 1000, requests=20))
+        asyncio.run(one_minute(clip, port, process, seconds=2 * clip.duration_ms / 1000, requests=20))
     began, spent = time.monotonic(), processor_seconds(process)
     counts: list[dict[str, int]] = []
     memory = [resident_mb(process)]
     while time.monotonic() < began + 60 * minutes or sum(each["requests"] for each in counts) < 20_000 / 60 * minutes:
         counts.append(asyncio.run(one_minute(clips[len(memory) % len(clips)], port, process)))
         memory.append(resident_mb(process))
-        print(f"{(time.monotonic() - began) / 60:.1f} min: {memory[-1]:.1f} MB, {counts[-1]}", flush=True)
-    seconds = time.monotonic() - began
-    return {
-        "minutes": round(seconds / 60, 1),
-        **{name: sum(each[name] for each in counts) for name in warm},
-        "server_cores": round((processor_seconds(process) - spent) / seconds, 2),
-        "memory_mb": [round(each, 1) for each in memory],
-        "memory_growth_mb": round(memory[-1] - memory[0], 1),
-        "memory_growth_at_most_mb": round(max(memory) - memory[0], 1),
-    }
+        seconds = time.monotonic() - began
+        print(f"{seconds / 60:.1f} min: {memory[-1]:.1f} MB, {counts[-1]}", flush=True)
+        yield {
+            "minutes": round(seconds / 60, 1),
+            **{name: sum(each[name] for each in counts) for name in counts[0]},
+            "server_cores": round((processor_seconds(process) - spent) / seconds, 2),
+            "memory_mb": [round(each, 1) for each in memory],
+            "memory_growth_mb": round(memory[-1] - memory[0], 1),
+            "memory_growth_at_most_mb": round(max(memory) - memory[0], 1),
+        }
 
 
 async def one_minute(
