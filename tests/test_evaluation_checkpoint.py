@@ -23,6 +23,7 @@ from slt_hf.evaluation.predictions import read_predictions
 from slt_hf.evaluation.robustness import CONDITIONS
 from slt_hf.evaluation.rows import open_rows
 from slt_hf.evaluation.run import EvaluationArguments, run_evaluation
+from slt_hf.evaluation.tables import terminal_report
 from slt_hf.processing.landmarks import convert
 from slt_hf.processing.pose_files import PoseClip, write_pose
 
@@ -129,6 +130,20 @@ def test_confidence_passes_through_the_checkpoints_curve(tiny_checkpoint: Path, 
     assert (
         halved.confidence == SignTranslator.from_pretrained(tiny_checkpoint, device="cpu")(rows[0]["pose"]).confidence
     )
+
+
+def test_grounding_stands_in_the_report_and_in_the_predictions_where_asked(
+    tiny_checkpoint: Path, manifest: Path, tmp_path: Path
+):
+    written = str(tmp_path / "p.csv")
+    report = run_evaluation(arguments(tiny_checkpoint, manifest, grounding=True, predictions=written))
+    assert report is not None and report["grounding"]["items"] == CLIPS
+    translator = SignTranslator.from_pretrained(tiny_checkpoint, device="cpu")
+    owed = translator(manifest.parent / "0.pose", grounding=True).grounding
+    assert read_predictions(written).groundings[0] == pytest.approx(owed, abs=1e-4)
+    assert 0 <= report["grounding"]["mean"] <= 1 and "Grounding" in terminal_report(report)
+    without = run_evaluation(arguments(tiny_checkpoint, manifest))
+    assert without is not None and without["grounding"] is None
 
 
 def test_calibrating_writes_a_curve_that_says_how_often_answers_are_right(

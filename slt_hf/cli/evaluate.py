@@ -29,6 +29,9 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(help="Clips computed together.")] = 8,
     num_beams: Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.")] = 1,
     device: Annotated[str | None, typer.Option(help="cuda, mps, cpu; the best one there is if left out.")] = None,
+    grounding: Annotated[
+        bool, typer.Option("--grounding", help="Also what each text owes to the signing: another pass.")
+    ] = False,
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Also score disturbed clips, eight conditions.")
     ] = False,

@@ -31,6 +31,7 @@ class Output:
     text: str = ""
     labels: list[str] | None = None
     confidence: float | None = None
+    grounding: float | None = None
     truncated: bool | None = None
     failure: str | None = None
 
@@ -76,7 +77,7 @@ class Checkpoint:
             list(clips), batch_size=len(clips), **self.options, **languages
         )
         return [
-            Output(answer.text, None, answer.confidence, cut)
+            Output(answer.text, None, answer.confidence, answer.grounding, cut)
             for answer, cut in zip(found, recorder.truncated, strict=True)
         ]
 
@@ -94,6 +95,9 @@ class EndRecorder:
         ends = self.end_of_text
         self.truncated = [None if ends is None else not ends & set(hypothesis.tokens[-1:]) for hypothesis in found]
         return found
+
+    def log_probabilities(self, inputs: Mapping[str, Any], sentences: Sequence[list[int]]) -> list[float]:
+        return self.engine.log_probabilities(inputs, sentences)
 
 
 def load_checkpoint(
@@ -220,6 +224,7 @@ def as_predictions(
         hypotheses=[output.text for output in outputs],
         ranked=[output.labels or [] for output in outputs] if classifies else None,
         confidences=[output.confidence for output in outputs],
+        groundings=[output.grounding for output in outputs] if any(o.grounding is not None for o in outputs) else [],
         truncated=flags if any(flag is not None for flag in flags) else [],
         columns={name: [row.get(name) for row in rows] for name in names},
         missing=list(failures),

@@ -55,6 +55,8 @@ def html_page(report: dict[str, Any]) -> str:
     ]
     if report["confidence"]:
         sections.append(section("Confidence", table(*tables.confidence_rows(report["confidence"])) + CONFIDENCE_NOTE))
+    if report.get("grounding"):
+        sections.append(section("Grounding", table(*tables.grounding_rows(report["grounding"]))))
     if "robustness" in report:
         sections.append(section("Robustness", table(*tables.robustness_rows(report))))
     if report.get("integrity"):

@@ -24,7 +24,7 @@ HYPOTHESIS_COLUMNS = ("hypothesis", "prediction", "predicted", "generated", "tra
 REFERENCE_COLUMNS = ("reference", "text", "target", "translation", "sentence", "gloss", "label")
 RANKED_COLUMNS = ("labels", "predictions")  # isolated signs: a list, best first, of labels or [label, probability]
 LABEL_COLUMNS = ("label", "gloss", "reference", "text")
-OWN_COLUMNS = ("hypothesis", "confidence", "truncated", "failure")  # written by `Predictions.rows` beside the rest
+OWN_COLUMNS = ("hypothesis", "confidence", "grounding", "truncated", "failure")  # written by `Predictions.rows`
 ID_COLUMNS = ("id", "uid", "sample_id", "video_id")
 
 
@@ -36,6 +36,7 @@ class Predictions:
         hypotheses: texts, "" where the system said nothing or is missing.
         ranked: isolated signs: labels best first, empty where missing; None for text.
         confidences: of the hypothesis or of the first label, 0-1; None where unknown.
+        groundings: what each text owes to the signing, 0-1; empty where it was not measured.
         truncated: whether generation stopped at its token limit; None where unknown.
         columns: other columns of the references that say something, such as language, signer or split.
         missing: ids of items without a hypothesis; unexpected: ids of hypotheses without an item.
@@ -47,6 +48,7 @@ class Predictions:
     hypotheses: list[str]
     ranked: list[list[str]] | None = None
     confidences: list[float | None] = field(default_factory=list)
+    groundings: list[float | None] = field(default_factory=list)
     truncated: list[bool | None] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -76,6 +78,8 @@ class Predictions:
                 row["labels"] = self.ranked[index]
             if self.confidences:
                 row["confidence"] = self.confidences[index]
+            if self.groundings:
+                row["grounding"] = self.groundings[index]
             if self.truncated:
                 row["truncated"] = self.truncated[index]
             if item in self.failures:
@@ -170,6 +174,7 @@ def join(
         hypotheses=[_first(ranking) for ranking in rankings] if rankings else [_text(output) for output in outputs],
         ranked=[[label for label, _ in ranking] for ranking in rankings] if rankings else None,
         confidences=_confidences(matched, rankings),
+        groundings=_groundings(matched),
         truncated=_truncated(matched),
         columns=_other_columns(asked, {reference_column, asked_id, hypothesis_column, *OWN_COLUMNS}),
         missing=[item for item, output in zip(ids, outputs, strict=True) if output is None],
@@ -257,6 +262,12 @@ def _first(ranking: list[tuple[str, float | None]]) -> str:
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
+
+
+def _groundings(rows: Sequence[Row | None]) -> list[float | None]:
+    """From a `grounding` column; empty if nobody gave any."""
+    found = [None if row is None or row.get("grounding") in (None, "") else float(row["grounding"]) for row in rows]
+    return found if any(value is not None for value in found) else []
 
 
 def _confidences(

@@ -59,6 +59,8 @@ class EvaluationArguments:
     """Width of the beam search; 1 is greedy"""
     device: str | None = None
     """cuda, mps, cpu; the best one there is by default"""
+    grounding: bool = False
+    """Also measure how much each text owes to the signing (0 to 1), by one more pass with nobody in the clip"""
     robustness: bool = False
     """Also score hidden hand, no face, 1.5x tempo, mirrored, 10/15/30 fps and jitter: eight more runs"""
     calibrate: bool = False
@@ -205,7 +207,11 @@ def from_checkpoint(
     state = process_state()
     device = arguments.device or (str(state.device) if state is not None else None)
     name = None if arguments.checkpoint == "bundled" else arguments.checkpoint
-    checkpoint = load_checkpoint(name, arguments.revision, device, num_beams=arguments.num_beams)
+    options: dict[str, Any] = {"num_beams": arguments.num_beams}
+    options |= {"grounding": True} if arguments.grounding else {}
+    checkpoint = load_checkpoint(name, arguments.revision, device, **options)
+    if arguments.grounding and checkpoint.classifies:
+        raise EvaluationError("--grounding: expected a translator, found a classifier; leave it out")
     if arguments.calibrate:
         checkpoint = uncalibrated(checkpoint, name, arguments.split)
     outputs = share_out(state, checkpoint, rows, arguments, None)

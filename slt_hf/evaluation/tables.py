@@ -142,6 +142,13 @@ def confidence_rows(confidence: dict[str, Any]) -> tuple[list[str], list[list[st
     return ["Answered", "Least confidence", "Mean error"], rows
 
 
+def grounding_rows(grounding: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """How much of their probability texts lose when nobody is in the clip: percentiles, and what it tells of errors."""
+    rows = [[f"{share} % of texts at most", f"{value:.3f}"] for share, value in grounding["percentiles"].items()]
+    area, ideal = grounding["risk_area"], grounding["ideal_risk_area"]
+    return ["Grounding", "Value"], [*rows, ["mean error, most grounded first (ideal)", f"{area:.3f} ({ideal:.3f})"]]
+
+
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Aligned columns: the first to the left, numbers to the right."""
     widths = [max(len(row[place]) for row in [columns, *rows]) for place in range(len(columns))]
@@ -175,6 +182,8 @@ def terminal_report(report: dict[str, Any]) -> str:
         parts.append(text_table(*group_table(column, values)))
     if report["confidence"]:
         parts.append(text_table(*confidence_rows(report["confidence"])))
+    if report.get("grounding"):
+        parts.append(text_table(*grounding_rows(report["grounding"])))
     if "robustness" in report:
         parts.append(text_table(*robustness_rows(report)))
     parts += [f"note: {note}" for note in report["notes"]]

@@ -81,6 +81,7 @@ def text_report(
             predictions, options.group_by, lambda items: brief(_subset(said, items), _subset(asked, items))
         ),
         "confidence": _confidence(predictions, metrics["chrf"].item_scores),
+        "grounding": _grounding(predictions, metrics["chrf"].item_scores),
         "notes": notes(said, asked, options.tokenize),
         "examples": _examples(predictions, metrics["chrf"].item_scores),
         "plots": {
@@ -220,6 +221,22 @@ def _confidence(predictions: Predictions, chrf: np.ndarray) -> dict[str, Any] | 
     confidences = np.array([predictions.confidences[item] for item in items], dtype=np.float64)
     exact = np.array([predictions.hypotheses[i].strip() == predictions.references[i].strip() for i in items])
     return confidence_report(confidences, chrf[items] / 100, exact)
+
+
+def _grounding(predictions: Predictions, chrf: np.ndarray) -> dict[str, Any] | None:
+    """What texts owe to the signing, and the risk of answering those that owe the most first."""
+    items = [i for i, value in enumerate(predictions.groundings) if value is not None]
+    if not items:
+        return None
+    owed = np.array([predictions.groundings[item] for item in items], dtype=np.float64)
+    curve = risk_coverage(owed, chrf[items] / 100)
+    return {
+        "items": len(items),
+        "mean": float(owed.mean()),
+        "percentiles": {str(share): float(np.percentile(owed, share)) for share in (5, 25, 50, 75, 95)},
+        "risk_area": curve.area,
+        "ideal_risk_area": curve.ideal_area,
+    }
 
 
 def confidence_report(confidences: np.ndarray, quality: np.ndarray, correct: np.ndarray) -> dict[str, Any]:
