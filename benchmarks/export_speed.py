@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import platform
+import select
 import shutil
 import statistics
 import subprocess
@@ -100,6 +101,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--compiled", action="store_true", help="also torch.compile, which takes minutes")
+    parser.add_argument("--patience", type=float, default=600, help="seconds that an engine may take to get ready")
     parser.add_argument("--large", action="store_true", help="a random translator of UMT5-small's size instead")
     parser.add_argument("--output", type=Path, default=None)
     arguments = parser.parse_args()
@@ -151,23 +153,29 @@ def decode_row(folders: dict[str, Path], batch: int, arguments: argparse.Namespa
         workers = {
             name: stack.enter_context(worker(folder, name, batch, arguments)) for name, folder in folders.items()
         }
+        ready = {name: process for name, process in workers.items() if process is not None}
         for _ in range(arguments.runs):
-            rounds.append({name: ask(process) for name, process in workers.items()})
+            rounds.append({name: ask(process) for name, process in ready.items()})
     row: dict[str, Any] = {
-        name: {part: summary([each[name][part] for each in rounds]) for part in rounds[0][name]} for name in folders
+        name: {part: summary([each[name][part] for each in rounds]) for part in rounds[0][name]} for name in ready
     }
-    others = [name for name in folders if name != "onnx"]
-    best = {name: row[name]["decode"]["best"] for name in folders}
+    late = f"not ready within {arguments.patience} seconds"
+    row |= {name: late for name in folders if name not in ready}
+    others = [name for name in ready if name != "onnx"]
+    best, used = ({name: row[name][part]["best"] for name in ready} for part in ("decode", "decode_processor"))
     ratios = {name: [each[name]["decode"] / each["onnx"]["decode"] for each in rounds] for name in others}
     return row | {
         "decode_times_faster": {name: round(best[name] / best["onnx"], 2) for name in others},
+        "decode_times_less_processor_time": {name: round(used[name] / used["onnx"], 2) for name in others},
         "decode_times_faster_median_of_rounds": {name: round(statistics.median(ratios[name]), 2) for name in others},
     }
 
 
 @contextlib.contextmanager
-def worker(folder: Path, engine: str, batch: int, arguments: argparse.Namespace) -> Iterator[subprocess.Popen[str]]:
-    """An engine in a process that waits to be asked; it has run once."""
+def worker(
+    folder: Path, engine: str, batch: int, arguments: argparse.Namespace
+) -> Iterator[subprocess.Popen[str] | None]:
+    """An engine in a process that waits to be asked; it has run once. None if that took too long."""
     values = map(str, (folder, engine, batch, arguments.tokens, arguments.threads))
     command = [sys.executable, "-c", WORKER, *values]
     with tempfile.TemporaryFile("w+") as told, subprocess.Popen(
@@ -175,6 +183,10 @@ def worker(folder: Path, engine: str, batch: int, arguments: argparse.Namespace)
         env=environment(arguments.threads),
     ) as process:  # fmt: skip
         assert process.stdout is not None and process.stdin is not None
+        if not select.select([process.stdout], [], [], arguments.patience)[0]:
+            process.kill()
+            yield None
+            return
         if process.stdout.readline().strip() != "ready":
             process.wait()
             told.seek(0)
