@@ -156,6 +156,7 @@ def test_a_run_stops_when_dev_no_longer_improves_and_keeps_its_best_checkpoint(
     assert any(not torch.equal(kept[name], last[name]) for name in last)
 
 
+@pytest.mark.slow
 def test_patience_is_not_renewed_by_a_crash(
     repository: Path,
     corpus: Path,  # noqa: F811
@@ -247,7 +248,7 @@ def test_a_prompt_chooses_the_language(
     tokenizer = PreTrainedTokenizerFast.from_pretrained(two_languages / "tokenizer")
     tokenizer.add_tokens(["eng", "deu", "from"])
     tokenizer.save_pretrained(tmp_path / "tokenizer")
-    manifests = []
+    manifests: list[str] = []
     for source in (corpus, two_languages):
         samples = read_manifest(source / "manifest.csv")
         for sample in samples:
@@ -264,7 +265,8 @@ def test_a_prompt_chooses_the_language(
     translator = SignTranslator.from_pretrained(folder, device="cpu")
     clips = [str(corpus / f"{row}.pose") for row in range(4)]
     for language, words in (("eng", WORDS), ("deu", GERMAN)):
-        assert {found.text for found in translator(clips, **{asked: language})} <= set(words), language
+        wanted: dict[str, Any] = {asked: language}
+        assert {found.text for found in translator(clips, **wanted)} <= set(words), language
 
 
 @pytest.mark.slow

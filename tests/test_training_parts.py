@@ -67,7 +67,7 @@ def test_wrong_options_say_what_to_do(arguments: list[str], message: str) -> Non
                         ("eval_loss", False), ("eval_chrf", True), ("eval_top1", True)],
 )  # fmt: skip
 def test_the_best_error_rate_is_the_lowest(metric: str, greater: bool, tmp_path: Path) -> None:
-    options = {"metric_for_best_model": metric, "use_cpu": True, "report_to": "none"}
+    options: dict[str, Any] = {"metric_for_best_model": metric, "use_cpu": True, "report_to": "none"}
     assert TranslationTrainingArguments(str(tmp_path), **options).greater_is_better is greater
     stated = TranslationTrainingArguments(str(tmp_path), **options, greater_is_better=not greater)
     assert stated.greater_is_better is not greater, "what a recipe says stands"
