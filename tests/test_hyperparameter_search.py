@@ -108,7 +108,12 @@ def test_a_sweep_of_wandb_sets_what_its_agent_is_told(tmp_path: Path, monkeypatc
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    monkeypatch.setattr(wandb, "sweep", lambda config, **kwargs: asked.append(config) or "sweep")
+
+    def sweep(config: dict[str, Any], **kwargs: Any) -> str:
+        asked.append(config)
+        return "sweep"
+
+    monkeypatch.setattr(wandb, "sweep", sweep)
     monkeypatch.setattr(wandb, "agent", agent)
     trainer = make_trainer(tmp_path)
     space = {"method": "random", "metric": {}, "parameters": {"learning_rate": {"min": 1e-3, "max": 1e-2}}}
