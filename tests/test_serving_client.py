@@ -95,6 +95,26 @@ def test_a_camera_is_read_live(ports: tuple[int, int], shared_data: Path):
     assert missing.returncode == 2 and "expected a camera" in missing.stderr
 
 
+@pytest.mark.slow
+def test_a_video_is_read_over_both_protocols_with_poses_found_here_or_there(ports: tuple[int, int], shared_data: Path):
+    from slt_hf.errors import PreparationError
+    from slt_hf.poses.mediapipe_extractor import find_extraction_python
+
+    try:
+        find_extraction_python()
+    except PreparationError as error:
+        pytest.skip(str(error))
+    video = str(shared_data / "continuous/how2sign_clips/videos/_15CDIexNDM_3-5-rgb_front.mp4")
+    found = []
+    for where in (("--url", f"http://127.0.0.1:{ports[0]}"), ("--url", f"127.0.0.1:{ports[1]}", "--grpc")):
+        for how in ((), ("--send-file",)):
+            done = client(video, *where, *how)
+            assert done.returncode == 0, (where, how, done.stderr)
+            found.append(json.loads(done.stdout.splitlines()[-1]))
+    assert len({each["translation"] for each in found}) == 1
+    assert [each["confidence"] for each in found] == pytest.approx([found[0]["confidence"]] * 4, abs=0.02)
+
+
 def test_nothing_to_send_is_told():
     done = cli("client")
     assert done.exit_code == 2 and "--camera" in done.stderr
