@@ -16,18 +16,18 @@ SECONDS = 30.0
 
 
 @lru_cache(1)
-def glibc() -> Any:
-    """None on other systems, whose allocators do as they like."""
+def trim() -> Any:
+    """glibc's `malloc_trim`; None on other systems, whose allocators do as they like."""
     try:
-        return ctypes.CDLL("libc.so.6")
-    except OSError:
+        return ctypes.CDLL("libc.so.6").malloc_trim
+    except (OSError, AttributeError):  # no such library, or musl's under its name
         return None
 
 
 def give_back() -> None:
     """Once; other threads go on."""
-    if glibc() is not None:
-        glibc().malloc_trim(0)
+    if trim() is not None:
+        trim()(0)
 
 
 async def give_back_regularly() -> None:
