@@ -147,6 +147,9 @@ def test_nothing_or_both_to_evaluate_is_an_error():
         run_evaluation(EvaluationArguments())
     with pytest.raises(EvaluationError, match="both"):
         run_evaluation(EvaluationArguments(hypotheses="h.txt", checkpoint="c"))
+    for option in ("grounding", "robustness", "calibrate"):
+        with pytest.raises(EvaluationError, match=f"--{option}: expected --checkpoint"):
+            run_evaluation(EvaluationArguments(hypotheses="x.csv", **{option: True}))
 
 
 def test_a_baseline_is_tested_on_the_same_items(tmp_path: Path):

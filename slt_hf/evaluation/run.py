@@ -23,6 +23,7 @@ from slt_hf.evaluation.text_metrics import score_text
 from slt_hf.evaluation.text_report import TextOptions
 
 MAIN_METRIC = {"text": "bleu_4", "signs": "top_1"}
+NEED_CHECKPOINT = ("grounding", "robustness", "calibrate")
 
 
 @dataclass
@@ -115,6 +116,12 @@ def run_evaluation(arguments: EvaluationArguments) -> dict[str, Any] | None:
         raise EvaluationError(
             "expected either a file of hypotheses, or --checkpoint with --data, found "
             f"{'both' if arguments.checkpoint else 'neither'}; see slt-hf evaluate --help"
+        )
+    asked = [name for name in NEED_CHECKPOINT if getattr(arguments, name)]
+    if arguments.checkpoint is None and asked:
+        raise EvaluationError(
+            f"--{asked[0]}: expected --checkpoint, since clips are read again for it, found a file of hypotheses; "
+            "name the checkpoint, or leave it out"
         )
     options = text_options(arguments)
     robustness = None
