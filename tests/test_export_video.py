@@ -106,14 +106,16 @@ def test_a_videomae_classifier_exports_with_its_labels(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_an_i3d_classifier_exports_with_its_labels(tmp_path: Path):
+@pytest.mark.parametrize(("pooling", "frames"), [("mean", 16), ("max", 32)])  # of one step, and of three
+def test_an_i3d_classifier_exports_with_its_labels(tmp_path: Path, pooling: str, frames: int):
     from slt_hf.modeling import I3DConfig, I3DForVideoClassification
 
     torch.manual_seed(0)
     labels = {index: word.upper() for index, word in enumerate(WORDS)}
-    config = I3DConfig(num_frames=16, image_size=32, width_multiplier=1 / 16, id2label=labels)
+    size: Any = {"num_frames": frames, "image_size": 32, "width_multiplier": 1 / 16, "time_pooling": pooling}
+    config = I3DConfig(**size, id2label=labels)
     I3DForVideoClassification(config).save_pretrained(tmp_path / "source")
-    VideoFeatureExtractor(num_frames=16, image_size=32).save_pretrained(tmp_path / "source")
+    VideoFeatureExtractor(num_frames=frames, image_size=32).save_pretrained(tmp_path / "source")
     compare_classifiers(tmp_path / "source", tmp_path / "graphs")
 
 
