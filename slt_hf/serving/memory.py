@@ -43,7 +43,7 @@ class Occasionally:
     def __init__(self) -> None:
         self.last = time.monotonic()
 
-    def give_back(self) -> None:
-        if time.monotonic() - self.last > SECONDS:
+    def give_back(self, now: bool = False) -> None:
+        if now or time.monotonic() - self.last > SECONDS:
             give_back()
             self.last = time.monotonic()

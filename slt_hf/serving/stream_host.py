@@ -196,7 +196,7 @@ def compute_streams(pipe: Any, sources: Mapping[str, Source], device: str | None
             pipe.send((answer_to(what, number, rest, models, streams), None))
         except SignDataError as error:
             pipe.send((None, " ".join(str(error).split())))
-        memory.give_back()
+        memory.give_back(now=what == "close")
 
 
 def answer_to(
