@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -13,7 +14,15 @@ torch = pytest.importorskip("torch")
 from command_line import cli  # noqa: E402
 
 from slt_hf import SignClassifier  # noqa: E402
-from slt_hf.convert_i3d import HEAD, convert_i3d, from_published, i3d_extractor, our_key, read_labels  # noqa: E402
+from slt_hf.convert_i3d import (  # noqa: E402
+    HEAD,
+    SOURCES,
+    convert_i3d,
+    from_published,
+    i3d_extractor,
+    our_key,
+    read_labels,
+)
 from slt_hf.errors import CheckpointError  # noqa: E402
 from slt_hf.modeling import I3DConfig, I3DForVideoClassification  # noqa: E402
 
@@ -69,6 +78,13 @@ def test_weights_that_saw_blue_first_answer_as_their_own_code(model: Any, source
     assert torch.equal(turned, flow.state_dict()[stem])  # two directions are no colours
     with pytest.raises(CheckpointError, match="expected one of kinetics, wlasl, asl_citizen, found 'youtube'"):
         from_published(published(model), "seeded", source="youtube", **NARROW)
+
+
+def test_the_command_offers_every_source() -> None:
+    from slt_hf.cli.convert_i3d import convert_i3d as command
+
+    offered, _ = get_args(signature(command, eval_str=True).parameters["source"].annotation)
+    assert get_args(offered) == tuple(SOURCES)
 
 
 @pytest.mark.parametrize("wrapping", ["state_dict", "model_state_dict"])
