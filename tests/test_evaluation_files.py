@@ -142,6 +142,13 @@ def test_errors_of_the_command_are_one_line_and_exit_code_two(
     assert ended.value.code == 2 and told.count("\n") == 1 and "absent.txt" in told
 
 
+@pytest.mark.parametrize("column", ["confidence", "grounding"])
+def test_words_where_a_share_should_be_are_told(tmp_path: Path, column: str):
+    outputs = table(tmp_path / "t.tsv", reference=["a", "b"], hypothesis=["a", "b"], **{column: ["0.5", "sure"]})
+    with pytest.raises(EvaluationError, match=f"column {column}: expected a number from 0 to 1, found 'sure'"):
+        run_evaluation(EvaluationArguments(hypotheses=outputs))
+
+
 def test_nothing_or_both_to_evaluate_is_an_error():
     with pytest.raises(EvaluationError, match="neither"):
         run_evaluation(EvaluationArguments())

@@ -264,9 +264,21 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def _share(row: Row | None, column: str) -> float | None:
+    value = None if row is None else row.get(column)
+    if value is None or value == "":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise EvaluationError(
+            f"column {column}: expected a number from 0 to 1, found {value!r}; correct it, or call the column otherwise"
+        ) from None
+
+
 def _groundings(rows: Sequence[Row | None]) -> list[float | None]:
     """From a `grounding` column; empty if nobody gave any."""
-    found = [None if row is None or row.get("grounding") in (None, "") else float(row["grounding"]) for row in rows]
+    found = [_share(row, "grounding") for row in rows]
     return found if any(value is not None for value in found) else []
 
 
@@ -276,10 +288,10 @@ def _confidences(
     """From a `confidence` column, else from the first ranked label; empty if nobody gave any."""
     found: list[float | None] = []
     for index, row in enumerate(matched):
-        value = None if row is None else row.get("confidence")
-        if value in (None, "") and rankings is not None and rankings[index]:
+        value = _share(row, "confidence")
+        if value is None and rankings is not None and rankings[index]:
             value = rankings[index][0][1]
-        found.append(None if value in (None, "") else float(value))  # type: ignore[arg-type]
+        found.append(value)
     return found if any(value is not None for value in found) else []
 
 
