@@ -30,7 +30,7 @@ from transformers import T5Config
 
 from slt_hf.data.example_store import Example, ExampleStore, pack
 from slt_hf.demonstration import SOURCES, all_targets, sign_unseen, text_targets, training_texts
-from slt_hf.evaluation.text_metrics import score_text
+from slt_hf.evaluation.text_metrics import text_metrics
 from slt_hf.model_card import write_card
 from slt_hf.modeling import PoseEncoderConfig, SignToTextConfig, SignToTextForConditionalGeneration
 from slt_hf.modeling.modeling_pose_encoder import ctc_loss
@@ -370,24 +370,30 @@ def tests(test_size: int, recordings: Path | None) -> Iterator[tuple[str, str, l
             yield name, "dev", ["exact_match", "cer"], clips
 
 
-def measure(translator: SignTranslator, name: str, metrics: list[str], spoken: Spoken) -> dict[str, float]:
-    """Scores of unseen clips by unseen signers, with the checkpoint as saved. Shows the first mistakes."""
+def measure(translator: SignTranslator, name: str, metrics: list[str], spoken: Spoken) -> dict[str, Any]:
+    """Metrics of unseen clips by unseen signers, with the checkpoint as saved. Shows the first mistakes."""
     references = [text for text, _ in spoken]
     found = [each.text for each in translator([clip for _, clip in spoken], batch_size=16)]
     wrong = [(said, read) for said, read in zip(references, found, strict=True) if said != read]
     print(f"{name}: {len(wrong)} of {len(spoken)} wrong")
     for said, read in wrong[:20]:
         print(f"  {said!r} -> {read!r}")
-    return score_text(found, references, names=metrics)
+    return text_metrics(found, references, names=metrics)
 
 
 def describe(folder: Path, test_size: int, recordings: Path | None) -> None:
     """Measure, and write what was measured into `card.yaml` and the card."""
     translator = SignTranslator.from_pretrained(folder, device="cpu")
     metrics = [
-        {"name": metric, "value": round(value, 2), "dataset": name, "split": f"{split}, n={len(spoken)}"}
+        {
+            "name": metric,
+            "value": round(found.corpus_score, 2),
+            "dataset": name,
+            "split": f"{split}, n={len(spoken)}",
+            "signature": found.signature,
+        }
         for name, split, wanted, spoken in tests(test_size, recordings)
-        for metric, value in measure(translator, name, wanted, spoken).items()
+        for metric, found in measure(translator, name, wanted, spoken).items()
     ]
     facts = yaml.safe_load(CARD.read_text(encoding="utf-8")) | {"metrics": metrics}
     (folder / "card.yaml").write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=110))
