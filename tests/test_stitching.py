@@ -126,6 +126,7 @@ def test_joined_sentences_stand_beside_recordings_or_alone(signs: Path, corpus: 
     [
         ({"sentence": "a.txt"}, "did you mean sentences"),
         ({"dataset": []}, "a list of corpora"),
+        ({"samples": "many"}, "expected numbers and lists"),
         ({"lengths": [3, 2]}, "fewest and most"),
         ({"column": "variation"}, "name another `column`"),
         ({"sentences": "absent.txt"}, "expected a file at absent.txt"),

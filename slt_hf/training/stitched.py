@@ -65,17 +65,27 @@ class StitchingRecipe:
             near = ", ".join(difflib.get_close_matches(key, known, n=2) or sorted(known))
             raise RecipeError(f"stitching: unknown key {key!r}; did you mean {near}?")
         made = StitchingRecipe(**values)
-        checks = {
-            "dataset": (bool(made.dataset) and not isinstance(made.dataset, str), "a list of corpora"),
-            "samples": (made.samples > 0, "a number above 0"),
-            "random_share": (0 <= made.random_share <= 1, "a share from 0 to 1"),
-            "lengths": (len(made.lengths) == 2 and 0 < made.lengths[0] <= made.lengths[1], "fewest and most signs"),
-            "trim": (0 <= made.trim < 0.5, "a share below 0.5"),
-        }
+        try:
+            checks = made.checks()
+        except TypeError as error:
+            raise RecipeError(
+                f"stitching: expected numbers and lists where StitchingRecipe has them, found something else: {error}; "
+                "correct it"
+            ) from error
         for name, (good, expected) in checks.items():
             if not good:
                 raise RecipeError(f"stitching: {name}: expected {expected}, found {getattr(made, name)!r}; correct it")
         return made
+
+    def checks(self) -> dict[str, tuple[bool, str]]:
+        """Field -> whether its value can be, and what is expected."""
+        return {
+            "dataset": (bool(self.dataset) and not isinstance(self.dataset, str), "a list of corpora"),
+            "samples": (self.samples > 0, "a number above 0"),
+            "random_share": (0 <= self.random_share <= 1, "a share from 0 to 1"),
+            "lengths": (len(self.lengths) == 2 and 0 < self.lengths[0] <= self.lengths[1], "fewest and most signs"),
+            "trim": (0 <= self.trim < 0.5, "a share below 0.5"),
+        }
 
 
 class Sentence(NamedTuple):
