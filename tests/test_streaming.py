@@ -198,12 +198,13 @@ def test_the_checkpoint_names_the_limits_unless_the_policy_does(translator: Sign
     [
         ("Do I see Luis?", 0.9, 6000, 7, True),  # spelled: few characters a second, and signs enough
         ("Think.", 0.9, 2400, 1, False),  # a hand that stays up for so long does something else
-        ("Think.", 0.9, 2000, 1, True),
-        ("Think.", 0.7, 2000, 1, False),  # not sure enough for a sign alone
+        ("Think.", 0.9, 1700, 1, True),
+        ("G", 0.9, 1700, 1, False),  # for characters, too
+        ("Think.", 0.7, 1700, 1, False),  # not sure enough for a sign alone
         ("I think.", 0.7, 2000, 2, True),
         ("Think.", 0.7, 2000, 2, False),  # one sign, read twice
         ("The girl swims.", 1.0, 6000, 3, True),  # somebody slow
-        ("The girl swims.", 1.0, 9000, 3, False),
+        ("The girl swims.", 1.0, 9500, 3, False),
         ("Think.", 0.9, 1500, 0, False),  # the encoder read no sign at all
         ("Think.", 0.9, 2400, None, False),  # an encoder that does not tell: characters count
         ("I think.", 0.2, 2000, None, False),
@@ -212,7 +213,7 @@ def test_the_checkpoint_names_the_limits_unless_the_policy_does(translator: Sign
 def test_what_is_said_is_sure_and_signed_fast_enough(
     text: str, confidence: float, duration_ms: float, signs: int | None, said: bool
 ):
-    own = Calibration(abstain_below=0.3, slowest_ms=200.0, slowest_sign_ms=1200.0, alone_below=0.8)
+    own = Calibration(abstain_below=0.3, slowest_ms=200.0, slowest_sign_ms=800.0, alone_below=0.8)
     assert Silence.of(StreamPolicy(), own).says(text, confidence, duration_ms, signs) == said
 
 
@@ -354,6 +355,24 @@ def test_two_sentences_without_a_pause_are_two_utterances(translator: SignTransl
         right += [event.committed for event in finals] == texts
         assert all(one.end_ms == other.start_ms for one, other in pairwise(finals))
     assert right >= 3
+
+
+def test_what_is_unsure_as_one_sentence_is_read_as_two(translator: SignTranslator, monkeypatch: pytest.MonkeyPatch):
+    """A sentence was guessed, then nothing that makes sense; in the end both parts are read surely."""
+    glosses, texts = TEACHER_AND_DOG
+    clip, _ = synthesized(glosses, 0)
+    live = StreamingTranslator(translator, clip.layout, split_above=0.5)
+    # never while signing
+    monkeypatch.setattr(live, "_sentence_over", lambda guess: [] if live.sentence.take(guess) else [])
+    read = live._read
+
+    def unsure_as_one(stop: int | None = None, start: int = 0) -> Any:
+        found = read(stop, start)
+        return dataclasses.replace(found, confidence=0.1) if found and (stop, start) == (None, 0) else found
+
+    monkeypatch.setattr(live, "_read", unsure_as_one)
+    finals = [event for event in live.translate(clip) if event.final]
+    assert [event.committed for event in finals] == texts and finals[0].end_ms == finals[1].start_ms
 
 
 def test_an_unsure_utterance_ends_in_silence(translator: SignTranslator, sentence: PoseClip):

@@ -104,6 +104,10 @@ class LiveEncoder:
         step = step_between(self.labels, signs)
         return None if step is None else step * self.frames_read // len(self.labels)
 
+    def labels_from(self, frame: int) -> list[int]:
+        """Of the steps from a frame of the utterance on."""
+        return self.labels[frame * len(self.labels) // max(1, self.frames_read) :]
+
     def _labels(self) -> list[int] | None:
         """Glosses that were signed so far; None without a CTC head."""
         return [label for label, _ in groupby(self.labels) if label] if self.labels else None

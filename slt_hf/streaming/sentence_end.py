@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 ENDS = tuple(".?!\u3002\uff1f\uff01")  # of sentences
 SHORTEST = 2  # signs: nearly every sign, looked at alone, is a whole sentence
+TRIED = 3  # whole sentences that are tried as the first of two, where both together were read unsurely
 
 
 class Guess(NamedTuple):
@@ -27,21 +28,33 @@ class SentenceEnd:
 
     def __init__(self, surely: float):
         self.surely = surely
+        self.forget()
+
+    def forget(self) -> None:
+        """Another utterance begins."""
         self.last: Guess | None = None
+        self.whole: list[Guess] = []  # sentences that were read surely, the newest last
 
     def take(self, guess: Guess) -> Guess | None:
         """The sentence that was over before this guess's last sign."""
         before, self.last = self.last, guess
+        if guess.signs >= SHORTEST and guess.confidence >= self.surely and is_one_sentence(guess.text):
+            self.whole = [*self.whole, guess][-TRIED:]
         if before is None or before.signs < SHORTEST or before.confidence < self.surely:
             return None
         goes_on = guess.text == before.text or guess.text.startswith(before.text + " ")
         return before if before.text.endswith(ENDS) and goes_on and guess.signs > before.signs else None
 
-    def state(self) -> list[Any] | None:
-        return None if self.last is None else list(self.last)
+    def state(self) -> dict[str, Any]:
+        return {"last": self.last and tuple(self.last), "whole": [tuple(guess) for guess in self.whole]}
 
-    def restore(self, state: list[Any] | None) -> None:
-        self.last = None if state is None else Guess(*state)
+    def restore(self, state: dict[str, Any]) -> None:
+        self.last = None if state["last"] is None else Guess(*state["last"])
+        self.whole = [Guess(*guess) for guess in state["whole"]]
+
+
+def is_one_sentence(text: str) -> bool:
+    return text.endswith(ENDS) and not any(mark in text[:-1] for mark in ENDS)
 
 
 def step_between(labels: list[int], signs: int) -> int | None:

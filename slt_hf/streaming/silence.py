@@ -10,7 +10,7 @@ from slt_hf.streaming.events import StreamPolicy
 
 LEAD_MS = 1000.0  # of an utterance before and after what it says: hands on their way, and the pause that ends it
 
-TOGETHER = 2  # times as long may a sign of several take: slow signers are slow, and idle hands seldom read as several
+TOGETHER = 3  # times as long may a sign of several take: slow signers are slow, and idle hands seldom read as several
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Silence:
         min_confidence: of any text.
         alone_confidence: of a text read from one sign: what hands do by chance is mostly read as one.
         slowest_ms: for each character of the text.
-        slowest_sign_ms: for each sign that the encoder read, twice that in a sentence; None where it does not tell, or
+        slowest_sign_ms: for each sign that the encoder read, thrice that in a sentence; None where it does not tell, or
             has no limit.
         by_characters: whether `slowest_ms` holds too where signs are known.
     """
@@ -62,6 +62,8 @@ class Silence:
         if signs is None or self.slowest_sign_ms is None:
             return self.slowest_ms * len(text) if text else math.inf
         by_signs = self.slowest_sign_ms * signs * (1 if alone else TOGETHER)
+        if alone:
+            return min(by_signs, self.slowest_ms * len(text))
         return min(by_signs, self.slowest_ms * len(text)) if self.by_characters else by_signs
 
 

@@ -104,17 +104,43 @@ class StreamingTranslator(UtteranceStream):
         self.reading = (frame, translation)
         return [self._end_before(frame)]
 
+    def _split(self) -> list[StreamEvent]:
+        """What was read unsurely as one may be two sentences that are read surely."""
+        whole, live = self._whole(), self.live
+        if whole is None or live is None or whole.confidence >= self.policy.sure:
+            return []
+        for guess in reversed(self.sentence.whole):
+            frame = live.frame_between(guess.signs)
+            if frame is None or len(self.agreement.words) > len(guess.text.split()):
+                continue
+            parts = [self._read(frame), self._read(start=frame)]
+            if all(part is not None and part.confidence >= self.policy.sure for part in parts):
+                return [self._end_first(frame, *parts)]
+        return []
+
+    def _end_first(self, frame: int, first: Translation | None, second: Translation | None) -> StreamEvent:
+        assert self.live is not None
+        labels = self.live.labels_from(frame)
+        self.reading = (frame, first)
+        event = self._end_before(frame)
+        self.reading = (len(self.utterance), second)
+        self.live.labels = labels  # nothing more is read; how many signs the rest has is known
+        return event
+
+    def _whole(self) -> Translation | None:
+        """The reading of the whole utterance, made once."""
+        if self.reading[0] != len(self.utterance):
+            self.reading = (len(self.utterance), self._read())
+        return self.reading[1]
+
     def _is_whole(self) -> bool:
         """Hands seem to go down: whether what was signed is read surely."""
-        self.reading = (len(self.utterance), self._read())
-        translation = self.reading[1]
+        translation = self._whole()
         return translation is not None and translation.confidence >= self.policy.sure
 
     def _close(self) -> StreamEvent:
         """Read the whole utterance; words that stand already stay what they are."""
-        frames, translation = self.reading
-        if frames != len(self.utterance):
-            translation = self._read()
+        translation = self._whole()
         self.reading = NOTHING_READ
         text, confidence, grounding = self.agreement.committed, 0.0, None
         if translation is not None:
@@ -123,7 +149,7 @@ class StreamingTranslator(UtteranceStream):
                 text = self.agreement.finish(translation.text)
         event = self._event(text, "", True, confidence, grounding)
         self.agreement = Agreement(self.policy)
-        self.sentence.last = None
+        self.sentence.forget()
         if self.live is not None:
             self.live.forget()
         return event
@@ -132,11 +158,11 @@ class StreamingTranslator(UtteranceStream):
         duration_ms = 1000 * len(self.utterance) / self.fps
         return self.silence.says(text, confidence, duration_ms, None if self.live is None else self.live.signs)
 
-    def _read(self, stop: int | None = None) -> Translation | None:
-        """The offline translation of the utterance, or of its first frames; None where nobody is seen."""
+    def _read(self, stop: int | None = None, start: int = 0) -> Translation | None:
+        """The offline translation of the utterance, or of some of its frames; None where nobody is seen."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # said once when a file is read; here it would be said all day
-                return self.translator(self._clip(stop=stop), grounding=self.policy.grounding)
+                return self.translator(self._clip(start, stop), grounding=self.policy.grounding)
         except ClipError:
             return None

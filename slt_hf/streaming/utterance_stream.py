@@ -109,6 +109,10 @@ class UtteranceStream(ABC):
         """Hands seem to go down: whether the utterance can end here. If not, it ends when they have stayed down."""
         return True
 
+    def _split(self) -> list[StreamEvent]:
+        """The utterance is over: what its first part says, if it is more than one; the rest is left."""
+        return []
+
     @abstractmethod
     def _close(self) -> StreamEvent:
         """The utterance is over: what it says, and forget it."""
@@ -144,10 +148,10 @@ class UtteranceStream(ABC):
         return event
 
     def _end(self) -> list[StreamEvent]:
-        event = self._close()
+        events = [*self._split(), self._close()]
         self.lookback.extend(self.utterance)
         self.utterance = []
-        return [event]
+        return events
 
     def _clip(self, start: int = 0, stop: int | None = None) -> PoseClip:
         """Frames of the utterance."""
