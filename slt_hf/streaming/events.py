@@ -75,8 +75,8 @@ class StreamPolicy:
     """An utterance that took longer than a second and this for each character of its text ends without text: hands were
     up for something else. None takes the checkpoint's own limit, if it has one, where signs are not counted"""
     slowest_sign_ms: float | None = None
-    """The same for a sign alone, and thrice as long for each of several signs or letters, where the encoder says how many
-    it read (a CTC head)"""
+    """The same for a sign alone, and thrice as long for each of several signs or letters, where the encoder tells
+    how many it read (a CTC head)"""
     alone_confidence: float | None = None
     """Least confidence of a text that was read from one sign alone; None takes the checkpoint's own"""
     grounding: bool = False
