@@ -28,8 +28,8 @@ class Calibration:
         scores, confidences: the points, rising; without any, a score stays what it is.
         abstain_below: a stream says nothing below this confidence, unless its policy names another threshold.
         slowest_ms: nor where it took longer than this for each character, unless its policy says so; None: no limit.
-        slowest_sign_ms: the same for a sign alone, twice that for each of several, where the encoder tells how many it
-            read; it goes before `slowest_ms`.
+        slowest_sign_ms: the same for a sign alone, thrice that for each of several, where the encoder tells how many it
+            read; of several it goes before `slowest_ms`, of one both hold.
         alone_below: nor, below this confidence, what was read from one sign alone.
         data: what it was fitted on.
     """
