@@ -105,9 +105,9 @@ class StreamingTranslator(UtteranceStream):
         return [self._end_before(frame)]
 
     def _split(self) -> list[StreamEvent]:
-        """What was read unsurely as one may be two sentences that are read surely."""
+        """What says nothing as one may be two sentences that are read surely."""
         whole, live = self._whole(), self.live
-        if whole is None or live is None or whole.confidence >= self.policy.sure:
+        if whole is None or live is None or self._is_said(whole.text, whole.confidence):
             return []
         for guess in reversed(self.sentence.whole):
             frame = live.frame_between(guess.signs)
