@@ -109,12 +109,13 @@ class StreamingTranslator(UtteranceStream):
         whole, live = self._whole(), self.live
         if whole is None or live is None or self._is_said(whole.text, whole.confidence):
             return []
+        surely = max(self.policy.sure, self.silence.min_confidence)
         for guess in reversed(self.sentence.whole):
             frame = live.frame_between(guess.signs)
             if frame is None or len(self.agreement.words) > len(guess.text.split()):
                 continue
             parts = [self._read(frame), self._read(start=frame)]
-            if all(part is not None and part.confidence >= self.policy.sure for part in parts):
+            if all(part is not None and part.confidence >= surely for part in parts):
                 return [self._end_first(frame, *parts)]
         return []
 
