@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,18 @@ def test_translate_says_what_a_text_owes_to_the_signing_where_asked(pose: Path, 
     assert "grounding" not in without and 0 <= found["grounding"] <= 1
     assert found["translation"] == without["translation"]
     assert "grounding 0." in run("translate", pose, "--model", tiny_checkpoint, "--grounding")
+
+
+def test_without_num_beams_the_command_searches_as_the_checkpoint_says(
+    pose: Path, tiny_checkpoint: Path, tmp_path: Path
+):
+    wide = shutil.copytree(tiny_checkpoint, tmp_path / "wide")
+    settings = json.loads((wide / "generation_config.json").read_text())
+    (wide / "generation_config.json").write_text(json.dumps(settings | {"num_beams": 4, "length_penalty": -9.0}))
+    (own,) = run_json("translate", pose, "--model", wide)
+    (asked,) = run_json("translate", pose, "--model", wide, "--num-beams", 4)
+    (greedy,) = run_json("translate", pose, "--model", wide, "--num-beams", 1)
+    assert own["translation"] == asked["translation"] != greedy["translation"]
 
 
 def test_translate_prints_the_sentence_alone_or_beside_its_clip(pose: Path, tiny_checkpoint: Path):

@@ -72,6 +72,21 @@ def test_predictions_are_those_of_the_user_call_and_failures_are_counted(
     assert report["integrity"]["changed_text"] == 0  # the checkpoint's own tokenizer was asked
 
 
+def test_the_evaluator_searches_as_the_user_call_does(tiny_checkpoint: Path, manifest: Path, tmp_path: Path):
+    """A checkpoint says how wide: greedy by default would score what nobody is given."""
+    import shutil
+
+    wide = shutil.copytree(tiny_checkpoint, tmp_path / "wide")
+    settings = json.loads((wide / "generation_config.json").read_text())
+    (wide / "generation_config.json").write_text(json.dumps(settings | {"num_beams": 4, "length_penalty": 3.0}))
+    run_evaluation(arguments(wide, manifest, predictions=str(tmp_path / "p.csv")))
+    called = SignTranslator.from_pretrained(wide, device="cpu")
+    expected = [called(manifest.parent / f"{number}.pose").text for number in range(CLIPS)]  # type: ignore[union-attr]
+    assert read_predictions(tmp_path / "p.csv").hypotheses[:CLIPS] == expected
+    greedy = [called(manifest.parent / f"{n}.pose", num_beams=1).text for n in range(CLIPS)]  # type: ignore[union-attr]
+    assert greedy != expected  # else this test could not fail
+
+
 def test_a_prediction_file_gives_the_same_report_as_the_checkpoint_did(
     tiny_checkpoint: Path, manifest: Path, tmp_path: Path
 ):

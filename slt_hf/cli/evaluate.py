@@ -27,7 +27,9 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Split to run on; choose checkpoints on dev, never on test.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Only the first so many rows.")] = None,
     batch_size: Annotated[int, typer.Option(help="Clips computed together.")] = 8,
-    num_beams: Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.")] = 1,
+    num_beams: Annotated[
+        int | None, typer.Option(help="Width of the beam search, 1 is greedy; the checkpoint's own if left out.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cuda, mps, cpu; the best one there is if left out.")] = None,
     grounding: Annotated[
         bool, typer.Option("--grounding", help="Also what each text owes to the signing: another pass.")

@@ -28,7 +28,9 @@ def translate(
         str | None, typer.Option(help="Write this language, of those that the checkpoint was trained on.")
     ] = None,
     sign_language: Annotated[str | None, typer.Option(help="The signing is in this language, likewise.")] = None,
-    num_beams: Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.")] = 1,
+    num_beams: Annotated[
+        int | None, typer.Option(help="Width of the beam search, 1 is greedy; the checkpoint's own if left out.")
+    ] = None,
     quantization: Annotated[str | None, typer.Option(help="4bit or 8bit, of vision-language models.")] = None,
     batch_size: Annotated[int, typer.Option(help="Clips of a folder that are computed together.")] = 8,
     grounding: Annotated[
@@ -59,12 +61,13 @@ def translate(
 
                 return to_video_clip(path, None, start_ms, end_ms)
             with frame_progress(path, shown=sys.stderr.isatty() and not whole) as progress:
-                options: dict[str, Any] = {"layout": layout, "fps": fps, "start_ms": start_ms, "end_ms": end_ms}
-                return load_clip(path, **options, sample_id=sample_id, progress=progress, extractor=extractor(path))
+                given: dict[str, Any] = {"layout": layout, "fps": fps, "start_ms": start_ms, "end_ms": end_ms}
+                return load_clip(path, **given, sample_id=sample_id, progress=progress, extractor=extractor(path))
 
         failed = 0
-        spoken: dict[str, Any] = {"language": language, "sign_language": sign_language}
-        ask = partial(translator, num_beams=num_beams, grounding=grounding, **spoken)
+        options: dict[str, Any] = {"language": language, "sign_language": sign_language, "grounding": grounding}
+        options |= {} if num_beams is None else {"num_beams": num_beams}
+        ask = partial(translator, **options)
         for path, found in answers(ask, paths, read, batch_size if whole else 1, keep_going=whole):
             failed += isinstance(found, ValueError)
             done(failed)

@@ -56,8 +56,8 @@ class EvaluationArguments:
     """Only the first so many rows"""
     batch_size: int = 8
     """Clips computed together"""
-    num_beams: int = 1
-    """Width of the beam search; 1 is greedy"""
+    num_beams: int | None = None
+    """Width of the beam search, 1 is greedy; the checkpoint's own by default"""
     device: str | None = None
     """cuda, mps, cpu; the best one there is by default"""
     grounding: bool = False
@@ -214,7 +214,7 @@ def from_checkpoint(
     state = process_state()
     device = arguments.device or (str(state.device) if state is not None else None)
     name = None if arguments.checkpoint == "bundled" else arguments.checkpoint
-    options: dict[str, Any] = {"num_beams": arguments.num_beams}
+    options: dict[str, Any] = {} if arguments.num_beams is None else {"num_beams": arguments.num_beams}
     options |= {"grounding": True} if arguments.grounding else {}
     checkpoint = load_checkpoint(name, arguments.revision, device, **options)
     if arguments.grounding and checkpoint.classifies:
