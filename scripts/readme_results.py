@@ -78,6 +78,39 @@ def speed_rows(report: dict[str, Any]) -> Iterator[Row]:
     yield "pose encoder beside a part-wise ST-GCN, forward, B=4, T=256", told, report["command"]
 
 
+def export_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """An export beside eager and compiled PyTorch, and from a cold process."""
+    command = "slt-hf export bundled --output X && python benchmarks/export_speed.py --exported X --compiled"
+    for batch, row in report["seconds"].items():
+        faster = row["decode_times_faster"]
+        told = ", ".join(f"{faster[name]:.1f} times {name}" for name in ("eager", "compiled") if name in faster)
+        yield f"decoding 48 tokens with the exported bundled checkpoint, {batch}", told, command
+    cold = report["cold_start"]
+    told = f"{cold['onnx']['seconds']:.2f} s; PyTorch {cold['torch']['seconds']:.1f} s"
+    told += f", its bare import with transformers {cold['import_torch_transformers_names']['seconds']:.1f} s"
+    yield "first translation from a cold process", told, command
+
+
+def serving_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Live streams and callers of one server, on two cores that the client shares."""
+    streams, overhead = report["streams"], report["overhead"]["milliseconds"]
+    told = f"{streams['dropped']} frames dropped, answered after {streams['delay_ms']['p95']:.0f} ms (p95)"
+    yield f"{streams['streams']} live streams at 25 frames a second on {report['cores']} cores", told, report["command"]
+    callers = report["overhead"]["callers"]
+    yield f"what the server adds to a request, {callers} callers", f"{overhead['p99']:.0f} ms (p99)", report["command"]
+
+
+def streaming_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Live translation of replays at 30 frames a second."""
+    for name, row in report["results"].items():
+        if "30 fps" in name and "utterance" in name:
+            stands = row["ms until it stands, median"]
+            told = (
+                f"{100 * row['words right']:.0f} % of words right, stands {stands:.0f} ms after the last sign (median)"
+            )
+            yield f"live, {name}", told, report["command"]
+
+
 def gpu_rows(report: dict[str, Any]) -> Iterator[Row]:
     """One GPU: training, attention kernels, chunked gradients, and whether it says what the CPU says."""
     on, command = report["machine"]["device"], report["command"]
@@ -169,6 +202,9 @@ SOURCES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
     "results/decoded_clips.json": decoded_rows,
     "results/real_videos.json": video_rows,
     "results/gpu_speed.json": gpu_rows,
+    "results/export_speed.json": export_rows,
+    "results/serving.json": serving_rows,
+    "results/streaming.json": streaming_rows,
 }
 
 
