@@ -135,6 +135,6 @@ def test_real_words_joined_without_a_pause_are_told_apart(repository: Path, shar
     right = sum(
         " ".join(event.committed for event in StreamingClassifier(classifier, clip.layout).translate(clip))
         == " ".join(text)
-        for text, clip, _ in spoken
+        for text, clip, *_ in spoken
     )
     assert right >= 2
