@@ -90,7 +90,7 @@ def test_pushed_folder_carries_weights_processor_card_and_code(hub: HubServer, p
     pushed = hub.files("org/tiny")
     wanted = {"README.md", "config.json", "model.safetensors", "processor_config.json", "tokenizer.json"}
     assert wanted | {"modeling_sign_to_text.py", "processing_pose.py", "landmarks.py", "pose_files.py"} <= set(pushed)
-    told = ("`signing_85`", "synthetic 1", "Random numbers.", r"nrefs:1\|v:2.6", "Knows nothing.", "license: apache-2.0")
+    told = ("`signing_85`", "synthetic 1", "Random numbers.", r"nrefs:1\|v:2.6", "Knows nothing.", "apache-2.0")
     card = pushed["README.md"].decode()
     assert [words for words in told if words not in card] == []
 
