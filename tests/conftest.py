@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hub_server import HubServer
@@ -17,6 +18,13 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("SLT_HF_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+REAL_POSES = (
+    "poses/signwriting_animation/whatsthatsign-524.pose",
+    "poses/lexicon_sgg/sgg/kinder.pose",
+    "poses/multimodalhugs/pose/sample_01.pose",
+    "poses/pose_format/viewer_holistic_example.pose",
+    "continuous/how2sign_openpose/poses/_2FBDaOPYig_4-3-rgb_front.pose",
+)
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +59,11 @@ def tiny_checkpoint_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_checkpoint(tiny_checkpoint_source: Path, tmp_path: Path) -> Path:
     """A translation checkpoint with random weights: signing_85 poses to forty made-up words; the test's own copy."""
     return Path(shutil.copytree(tiny_checkpoint_source, tmp_path / "checkpoint"))
+
+
+@pytest.fixture(scope="module", params=REAL_POSES)
+def real_clip(request: pytest.FixtureRequest, shared_data: Path) -> Any:
+    """A signer of each extractor and layout at hand."""
+    from slt_hf.processing.pose_files import read_pose
+
+    return read_pose(shared_data / request.param)
