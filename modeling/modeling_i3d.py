@@ -261,11 +261,13 @@ class I3DForVideoClassification(I3DPreTrainedModel):
         seen = self.i3d(pixel_values, attention_mask, **kwargs)
         mask = seen.attention_mask.unsqueeze(-1).to(seen.last_hidden_state.dtype)
         embeddings = (seen.last_hidden_state * mask).sum(1) / mask.sum(1)
-        logits = self.answer(seen.last_hidden_state, embeddings, seen.attention_mask)
+        logits = self.pooled_logits(seen.last_hidden_state, embeddings, seen.attention_mask)
         loss = None if labels is None else fixed_cross_entropy(logits.float(), labels, num_items_in_batch)
         return I3DClassifierOutput(loss=loss, logits=logits, embeddings=embeddings, hidden_states=seen.hidden_states)
 
-    def answer(self, steps: torch.Tensor, embeddings: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    def pooled_logits(
+        self, steps: torch.Tensor, embeddings: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Logits (B, labels) of a clip's steps (B, S, D), their mean (B, D) and their mask (B, S)."""
         if self.config.time_pooling == "mean":  # the head is linear: the mean of its answers is its answer to the mean
             return self.classifier(self.dropout(embeddings))

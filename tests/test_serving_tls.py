@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from server_process import free_port
+from server_process import free_port, wait_until_ready
 
 pytest.importorskip("limits", reason="slt_hf[serve] is not installed")
 pytest.importorskip("tritonclient.grpc", reason="slt_hf[client] is not installed")
@@ -65,25 +65,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     process = subprocess.Popen(command, cwd=home, env=environment, **told)  # type: ignore[call-overload]
     running = Running(port, grpc_port, certificate, home, process)
     try:
-        wait_until_live(running)
+        wait_until_ready(port, ssl.create_default_context(cafile=str(certificate)))
         yield running
     finally:
         process.kill()
         process.wait()
-
-
-def wait_until_live(server: Running) -> None:
-    import ssl
-
-    context = ssl.create_default_context(cafile=str(server.certificate))
-    for _ in range(400):
-        try:
-            with urlopen(f"https://localhost:{server.port}/health/ready", timeout=1, context=context):
-                return
-        except OSError:
-            assert server.process.poll() is None, "the server ended"
-            time.sleep(0.2)
-    raise AssertionError("the server did not come up within 80 s")
 
 
 def client(server: Running, *arguments: str) -> subprocess.CompletedProcess[str]:

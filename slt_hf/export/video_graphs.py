@@ -55,7 +55,7 @@ class I3DGraph(nn.Module):
         *_, (_, features) = self.model.i3d.endpoints(inputs["pixel_values"])
         steps = pooled_steps(features)
         embeddings = steps.mean(1)
-        return {"logits": self.model.answer(steps, embeddings), "embeddings": embeddings}
+        return {"logits": self.model.pooled_logits(steps, embeddings), "embeddings": embeddings}
 
 
 def window_spec(encoder: Any) -> GraphSpec:

@@ -21,6 +21,7 @@ class Batcher:
 
     def __init__(self, compute: Compute, size: int, wait_ms: float, queue_size: int):
         self.compute, self.size, self.wait_s = compute, size, wait_ms / 1000
+        self.observe: Callable[[int], None] | None = None  # told the size of every batch
         self.queue: asyncio.Queue[tuple[Any, asyncio.Future[Any]]] = asyncio.Queue(queue_size)
         self.thread = ThreadPoolExecutor(1)
         self.worker: asyncio.Task[None] | None = None
@@ -68,6 +69,8 @@ class Batcher:
     async def _run(self, batch: list[tuple[Any, asyncio.Future[Any]]]) -> None:
         asked = [(item, future) for item, future in batch if not future.done()]  # a deadline may have passed meanwhile
         items = [item for item, _ in asked]
+        if items and self.observe is not None:
+            self.observe(len(items))
         try:
             results = (
                 await asyncio.get_running_loop().run_in_executor(self.thread, self.compute, items) if items else []

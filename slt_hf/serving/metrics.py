@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from slt_hf.serving.batching import Batcher
@@ -30,11 +27,5 @@ class ServiceMetrics:
 
     def watch(self, model: str, batcher: Batcher) -> None:
         """Count what waits before a model, and what it computes together."""
-        compute, sizes = batcher.compute, self.batches.labels(model)
-
-        def counted(clips: Sequence[Any]) -> Sequence[Any]:
-            sizes.observe(len(clips))
-            return compute(clips)
-
-        batcher.compute = counted
+        batcher.observe = self.batches.labels(model).observe
         self.waiting.labels(model).set_function(batcher.queue.qsize)

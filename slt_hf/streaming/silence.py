@@ -9,7 +9,6 @@ from slt_hf.confidence import Calibration
 from slt_hf.streaming.events import StreamPolicy
 
 LEAD_MS = 1000.0  # of an utterance before and after what it says: hands on their way, and the pause that ends it
-
 TOGETHER = 3  # times as long may a sign of several take: slow signers are slow, and idle hands seldom read as several
 
 
@@ -62,9 +61,7 @@ class Silence:
         if signs is None or self.slowest_sign_ms is None:
             return self.slowest_ms * len(text) if text else math.inf
         by_signs = self.slowest_sign_ms * signs * (1 if alone else TOGETHER)
-        if alone:
-            return min(by_signs, self.slowest_ms * len(text))
-        return min(by_signs, self.slowest_ms * len(text)) if self.by_characters else by_signs
+        return min(by_signs, self.slowest_ms * len(text)) if alone or self.by_characters else by_signs
 
 
 def is_alone(text: str, signs: int | None) -> bool:
