@@ -15,11 +15,13 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of REST and WebSocket.")] = 8000,
     grpc_port: Annotated[int | None, typer.Option(help="Port of gRPC; none if left out.")] = None,
-    key_file: Annotated[Path | None, typer.Option(help="File of key hashes, one a line.")] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="File of key hashes, one a line.")
+    ] = None,
     open_to_all: Annotated[bool, typer.Option("--open", help="Ask for no key.")] = False,
     device: Annotated[str | None, typer.Option(help="cuda, mps, cpu; the best one there is if left out.")] = None,
-    certificate: Annotated[Path | None, typer.Option(help="TLS certificate chain.")] = None,
-    private_key: Annotated[Path | None, typer.Option(help="TLS private key.")] = None,
+    certificate: Annotated[Path | None, typer.Option(exists=True, help="TLS certificate chain.")] = None,
+    private_key: Annotated[Path | None, typer.Option(exists=True, help="TLS private key.")] = None,
     stream_processes: Annotated[
         int, typer.Option(help="Processes for live streams, each with the models; 0: beside the clips.")
     ] = 0,

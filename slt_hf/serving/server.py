@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from slt_hf.errors import RecipeError
+from slt_hf.serving.ports import check_ports
 from slt_hf.serving.rest import build_app
 from slt_hf.serving.service import SignService
 from slt_hf.serving.settings import ServerSettings
@@ -24,7 +26,16 @@ def run(
     certificate: Path | None = None,
     private_key: Path | None = None,
 ) -> None:
-    """Load the models and serve until SIGTERM or SIGINT."""
+    """Load the models and serve until SIGTERM or SIGINT.
+
+    Raises:
+        RecipeError: if the ports, or the certificate, are not as they should be; models are not loaded then.
+    """
+    check_ports(settings)
+    if (certificate is None) != (private_key is None):
+        raise RecipeError(
+            "expected a certificate and its private key, found one of them; give both, or none for no TLS"
+        )
     run_service(SignService(models, settings, device), certificate, private_key)
 
 
