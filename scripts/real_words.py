@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from slt_hf.data.stitching import StitchedDataset, StitchingSettings, join_clips, spelled_words
+from slt_hf.data.stitching import StitchingSettings, join_clips
 from slt_hf.data.storage import ShardDataset, decode_clip, encode_clip
+from slt_hf.errors import PreparationError
 from slt_hf.processing.pose_augmentation import AugmentationSettings, augment_clip
 from slt_hf.processing.pose_clip import PoseClip
 
@@ -27,6 +28,7 @@ from real_data import LETTERS_FOLDER, shared_data, write_shards  # isort: skip  
 FPS = 25.0
 NUM_WORDS = 6000
 RANDOM_SHARE = 0.3
+RANDOM_LENGTHS = (3, 8)  # fewest and most letters of a random word
 JOINING = StitchingSettings(fps=FPS, tempo=0.2, trim=0.12)
 VARIATION = AugmentationSettings(
     tempo=0.1, rotation=10, scale=0.08, noise=0.003, bone_length=0.06, finger_bend=5, hand_turn=12
@@ -47,14 +49,38 @@ def read_words(data: Path, split: str) -> list[str]:
     return (data / LETTERS_FOLDER / f"words.{split}.txt").read_text(encoding="utf-8").split()
 
 
+def draw_word(rng: np.random.Generator, inventory: Inventory, words: list[str]) -> str:
+    """A word whose letters the alphabet has, or for `RANDOM_SHARE` of draws random letters.
+
+    Raises:
+        PreparationError: if the alphabet spells none of a thousand words drawn.
+    """
+    if rng.random() < RANDOM_SHARE:
+        fewest, most = RANDOM_LENGTHS
+        return "".join(rng.choice(sorted(inventory), rng.integers(fewest, most + 1)))
+    for word in (words[rng.integers(len(words))] for _ in range(1000)):
+        if set(word) <= inventory.keys():
+            return word
+    raise PreparationError(
+        f"expected words that {''.join(sorted(inventory))} can spell, found none of 1000 drawn; add words"
+    )
+
+
+def spelling(index: int, alphabets: list[Inventory], words: list[str], seed: int = 0) -> tuple[str, PoseClip]:
+    """A word and its clip, joined from one alphabet's letters: a function of seed and index (and of epoch 0)."""
+    rng = np.random.default_rng((seed, 0, index))
+    inventory = alphabets[rng.integers(len(alphabets))]
+    word = draw_word(rng, inventory, words)
+    clips = [inventory[letter][int(rng.integers(len(inventory[letter])))] for letter in word]
+    return word, join_clips(clips, JOINING, rng)
+
+
 def training_words(letters: dict[str, Inventory], words: list[str], seed: int = 0) -> Iterator[dict[str, Any]]:
     """`NUM_WORDS` varied spellings."""
-    targets = spelled_words(words, random_share=RANDOM_SHARE)
-    joined = StitchedDataset(list(letters.values()), targets, NUM_WORDS, seed=seed, settings=JOINING)
     for index in range(NUM_WORDS):
-        row = joined[index]
-        clip = augment_clip(row["clip"], np.random.default_rng((seed, 1, index)), VARIATION)
-        names = {"id": f"train-{index}", "text": row["text"], "language": "en", "sign_language": None}
+        word, joined = spelling(index, list(letters.values()), words, seed)
+        clip = augment_clip(joined, np.random.default_rng((seed, 1, index)), VARIATION)
+        names = {"id": f"train-{index}", "text": word, "language": "en", "sign_language": None}
         yield {**names, "split": "train", **encode_clip(clip)}
 
 

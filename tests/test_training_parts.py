@@ -14,7 +14,7 @@ import yaml
 from torch import nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
-from slt_hf.data.stitching import StitchedDataset, StitchingSettings, join_clips, spelled_words
+from slt_hf.data.stitching import StitchingSettings, join_clips
 from slt_hf.errors import ClipError, RecipeError
 from slt_hf.processing import PoseFeatureExtractor, PoseProcessor
 from slt_hf.processing.pose_files import PoseClip
@@ -305,21 +305,6 @@ def test_joined_clips_last_as_long_as_their_parts() -> None:
     assert joined.num_frames == 20 and joined.points[9].max() == 1 and joined.points[10].min() == 2
     glided = join_clips([letter(0), letter(2)], StitchingSettings(fps=25, transition_ms=120))
     assert glided.num_frames == 23 and glided.points[11, 0, 0] == pytest.approx(1.0)
-
-
-def test_stitched_sentences_are_new_each_epoch_and_the_same_for_a_seed() -> None:
-    inventory = {name: [letter(i)] for i, name in enumerate("abc")}
-    made = [
-        StitchedDataset([inventory], spelled_words(["cab", "abba", "zoo"], random_share=0.5), 20, seed=s)
-        for s in (1, 1)
-    ]
-    first = [made[0][i]["text"] for i in range(20)]
-    assert first == [made[1][i]["text"] for i in range(20)]
-    made[0].set_epoch(1)
-    assert first != [made[0][i]["text"] for i in range(20)]
-    assert made[1][0]["clip"].num_frames == 10 * len(first[0]) and "zoo" not in first
-    with pytest.raises(ClipError, match="none in 1000 draws"):
-        StitchedDataset([inventory], spelled_words(["zoo"]), 1)[0]
 
 
 def test_accelerate_reads_its_configs(repository: Path) -> None:

@@ -1,14 +1,13 @@
-"""Isolated clips joined into words and sentences: letters into spelled words, signs into sequences.
+"""Isolated clips joined into one: letters into spelled words, signs into sequences.
 
-Pose stitching is the field's cheapest source of sentence data (PoseStitch-SLT). Every draw is a function of seed,
-epoch and index, so that two runs, or a resumed one, see the same sentences.
+Pose stitching is the field's cheapest source of sentence data (PoseStitch-SLT). Which clips make a sentence is drawn
+in `slt_hf/training/stitched.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -115,70 +114,3 @@ def glided(start: np.ndarray, end: np.ndarray, frames: int) -> np.ndarray:
     """`frames` values between start and end, both left out; NaN where either is missing."""
     weights = np.arange(1, frames + 1, dtype=np.float32) / (frames + 1)
     return start + weights.reshape(-1, *[1] * start.ndim) * (end - start)
-
-
-class StitchedDataset:
-    """Sentences made from isolated clips, fresh ones each epoch.
-
-    Args:
-        inventories: per signer (or sign language), unit -> its clips; a sentence is joined from one signer's clips.
-        targets: draws the units of a sentence, e.g. the letters of a word: `targets(rng, inventory) -> (units, text)`.
-        size: sentences per epoch.
-        seed: of every draw.
-        settings: how clips are joined.
-        fixed: the same sentences every epoch (for evaluation).
-    """
-
-    def __init__(
-        self,
-        inventories: Sequence[Mapping[str, Sequence[PoseClip]]],
-        targets: Callable[[np.random.Generator, Mapping[str, Sequence[PoseClip]]], tuple[Sequence[str], str]],
-        size: int,
-        seed: int = 0,
-        settings: StitchingSettings | None = None,
-        fixed: bool = False,
-    ) -> None:
-        self.inventories = list(inventories)
-        self.targets = targets
-        self.size = size
-        self.seed = seed
-        self.settings = settings or StitchingSettings()
-        self.fixed = fixed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = 0 if self.fixed else epoch
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        rng = np.random.default_rng((self.seed, self.epoch, int(index)))
-        inventory = self.inventories[rng.integers(len(self.inventories))]
-        units, text = self.targets(rng, inventory)
-        clips = [inventory[unit][int(rng.integers(len(inventory[unit])))] for unit in units]
-        clip = join_clips(clips, self.settings, rng)
-        return {"clip": clip, "text": text, "gloss": " ".join(units), "index": int(index), "epoch": self.epoch}
-
-
-def spelled_words(words: Sequence[str], random_share: float = 0.0, lengths: tuple[int, int] = (3, 8)) -> Callable:
-    """Targets for fingerspelling: a word whose letters the signer has, or for `random_share` of draws random letters.
-
-    Random strings keep a model from learning the word list instead of the letters.
-    """
-    by_letters = [(word, set(word)) for word in words]
-
-    def draw(rng: np.random.Generator, inventory: Mapping[str, Sequence[PoseClip]]) -> tuple[Sequence[str], str]:
-        letters = sorted(unit for unit in inventory if len(unit) == 1)
-        if rng.random() < random_share:
-            word = "".join(rng.choice(letters, rng.integers(lengths[0], lengths[1] + 1)))
-            return list(word), word
-        for _ in range(1000):
-            word, needed = by_letters[rng.integers(len(by_letters))]
-            if needed <= inventory.keys():
-                return list(word), word
-        raise ClipError(
-            f"expected a word that can be spelled with {''.join(letters)}, found none in 1000 draws; add words"
-        )
-
-    return draw
