@@ -11,6 +11,7 @@ import numpy as np
 
 from .pose_errors import ClipError, VideoError
 from .video_frames import VideoBudget, read_picture
+from .video_light import Light
 from .video_reading import Fit, name_of, read_video, sample_times
 
 # T frames, H and W pixels, C channels
@@ -29,6 +30,7 @@ class VideoClip:
         seed: None reads the frames that evaluation reads; a number draws their places in time from it.
         box: left, top, right, bottom of what is looked at, as fractions of the picture; None for all of it.
         mirrored: left and right exchanged.
+        light: None shows the pictures as they are.
         budget: what the source may cost; None for the default.
     """
 
@@ -39,6 +41,7 @@ class VideoClip:
     seed: int | None = None
     box: tuple[float, float, float, float] | None = None
     mirrored: bool = False
+    light: Light | None = None
     budget: VideoBudget | None = None
 
     @property

@@ -108,6 +108,9 @@ class VideoPixels:
             left, top, right, bottom = left + across, top + down, right - across, bottom - down
         if (height, width, clip.box, self.short_side) != (size, size, None, None):
             image = scaled(image, (left, top, right, bottom), size, keep_ratio=self.fit == "pad")
+        if clip.light is not None:
+            image = clip.light(image)
+        image = image if image.shape[:2] == (size, size) else on_black(image, size)
         if not clip.mirrored:
             return image
         return image[:, ::-1] * np.array([-1, 1], image.dtype) if self.flow else image[:, ::-1]
@@ -116,7 +119,7 @@ class VideoPixels:
 def scaled(
     image: np.ndarray, box: tuple[float, float, float, float], size: int, keep_ratio: bool = False
 ) -> np.ndarray:
-    """The box of a picture (H, W, C) at size x size; with `keep_ratio` within it, black around.
+    """The box of a picture (H, W, C) at size x size; with `keep_ratio` its longer side has that size.
 
     Flow is scaled as a picture of floats, channel by channel, and its lengths with it.
     """
@@ -127,16 +130,18 @@ def scaled(
     if keep_ratio:
         shown = (max(1, round(size * width / max(width, height))), max(1, round(size * height / max(width, height))))
     if image.dtype == np.uint8:
-        found = np.asarray(_resized(Image.fromarray(np.ascontiguousarray(image)), shown, box))
-    else:
-        clipped = np.clip(image, -FLOW_BOUND, FLOW_BOUND).astype(np.float32)
-        planes = [np.asarray(_resized(Image.fromarray(plane), shown, box)) for plane in np.moveaxis(clipped, -1, 0)]
-        found = np.stack(planes, -1) * np.array([shown[0] / width, shown[1] / height], np.float32)
-    if not keep_ratio:
-        return found
-    canvas = np.zeros((size, size, found.shape[-1]), found.dtype)
-    top, left = (size - shown[1]) // 2, (size - shown[0]) // 2
-    canvas[top : top + shown[1], left : left + shown[0]] = found
+        return np.asarray(_resized(Image.fromarray(np.ascontiguousarray(image)), shown, box))
+    clipped = np.clip(image, -FLOW_BOUND, FLOW_BOUND).astype(np.float32)
+    planes = [np.asarray(_resized(Image.fromarray(plane), shown, box)) for plane in np.moveaxis(clipped, -1, 0)]
+    return np.stack(planes, -1) * np.array([shown[0] / width, shown[1] / height], np.float32)
+
+
+def on_black(image: np.ndarray, size: int) -> np.ndarray:
+    """A picture (H, W, C) in the middle of a square, black around, whatever its light."""
+    canvas = np.zeros((size, size, image.shape[-1]), image.dtype)
+    height, width = image.shape[:2]
+    top, left = (size - height) // 2, (size - width) // 2
+    canvas[top : top + height, left : left + width] = image
     return canvas
 
 

@@ -38,7 +38,8 @@ def main() -> None:
     dev = open_split(data, data.eval_split, data.max_eval_samples)
     model, processor = build_vlm(model_arguments, data, args)
 
-    varied = build_augmentation(AugmentationArguments(mirror=data.mirror, crop=data.crop), of_videos=True)
+    wanted = {name: getattr(data, name) for name in ("mirror", "crop", "brightness", "contrast", "saturation", "hue")}
+    varied = build_augmentation(AugmentationArguments(**wanted), of_videos=True)
     collators = {
         "train": SignCollator(processor, varied, text_column=data.target, seed=args.seed),
         "dev": SignCollator(processor, text_column=data.target),

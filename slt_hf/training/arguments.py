@@ -194,11 +194,19 @@ class DataArguments:
 class AugmentationArguments(AugmentationSettings):
     """How training clips are varied (FIELD: what paid in logged ablations); all zero leaves poses as they are.
 
-    Of videos, the frames' times are always drawn anew; `mirror` and `crop` are the only further ones.
+    Of videos, the frames' times are always drawn anew; `mirror` and the fields below are the further ones.
     """
 
     crop: float = 0.0
     """Videos: up to this share of the picture's width and height is cut away, at a random place"""
+    brightness: float = 0.0
+    """Videos: all frames of a clip are up to this much brighter or darker: 0.4 is a factor from 0.6 to 1.4"""
+    contrast: float = 0.0
+    """Videos: likewise the distance to middle grey"""
+    saturation: float = 0.0
+    """Videos: likewise the strength of colours"""
+    hue: float = 0.0
+    """Videos: colours are turned by up to this share of the circle, at most 0.5 either way"""
 
 
 def parse_mapping(name: str, value: str | dict | None) -> dict | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -84,24 +84,22 @@ def build_augmentation(
     Raises:
         RecipeError: if the recipe varies what such clips do not have.
     """
+    from slt_hf.processing.pose_augmentation import AugmentationSettings, augment_clip
+    from slt_hf.processing.video_augmentation import VideoAugmentationSettings, augment_video
+
+    settings: Any = VideoAugmentationSettings if of_videos else AugmentationSettings
     wanted = {name: value for name, value in asdict(arguments).items() if value}
-    fitting = {"mirror", "crop"} if of_videos else set(asdict(arguments)) - {"crop"}
+    fitting = {field.name for field in fields(settings)}
     if strangers := wanted.keys() - fitting:
         raise RecipeError(
             f"{', '.join(sorted(strangers))}: expected augmentations of {'videos' if of_videos else 'poses'} "
             f"({', '.join(sorted(fitting))}), found these as well; remove them from the recipe"
         )
-    if of_videos:
-        from slt_hf.processing.video_augmentation import VideoAugmentationSettings, augment_video
-
-        varied = VideoAugmentationSettings(**wanted)
-        return lambda clip, rng: augment_video(clip, rng, varied)
-    if not wanted:
+    if not wanted and not of_videos:
         return None
-    from slt_hf.processing.pose_augmentation import AugmentationSettings, augment_clip
-
-    settings = AugmentationSettings(**wanted)
-    return lambda clip, rng: augment_clip(clip, rng, settings)
+    augment: Any = augment_video if of_videos else augment_clip
+    varied = settings(**wanted)
+    return lambda clip, rng: augment(clip, rng, varied)
 
 
 def card_writer(

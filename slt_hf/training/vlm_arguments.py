@@ -79,6 +79,14 @@ class VlmDataArguments:
     """Chance of mirroring a training clip"""
     crop: float = 0.0
     """Up to this share of a training clip's width and height is cut away, at a random place"""
+    brightness: float = 0.0
+    """A training clip is up to this much brighter or darker: 0.4 is a factor from 0.6 to 1.4"""
+    contrast: float = 0.0
+    """Likewise the distance to middle grey"""
+    saturation: float = 0.0
+    """Likewise the strength of colours"""
+    hue: float = 0.0
+    """Colours of a training clip are turned by up to this share of the circle, at most 0.5 either way"""
     max_train_samples: int | None = None
     """Only the first so many training samples (for trying things out)"""
     max_eval_samples: int | None = None

@@ -135,6 +135,8 @@ def shown_part(image: np.ndarray, clip: VideoClip) -> np.ndarray:
         height, width = image.shape[:2]
         left, top, right, bottom = clip.box
         image = image[round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
+    if clip.light is not None:
+        image = clip.light(image)
     return image[:, ::-1] if clip.mirrored else image
 
 
