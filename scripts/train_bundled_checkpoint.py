@@ -28,7 +28,7 @@ import yaml
 from torch import nn
 from transformers import T5Config
 
-from slt_hf.data.example_store import Example, ExampleStore, pack
+from slt_hf.data.example_store import Example, ExampleStore, Source, pack
 from slt_hf.demonstration import SOURCES, all_targets, sign_unseen, text_targets, training_texts
 from slt_hf.evaluation.text_metrics import text_metrics
 from slt_hf.model_card import write_card
@@ -43,13 +43,18 @@ from slt_hf.synthesis.vocabulary import names
 from slt_hf.training.word_tokenizer import train_word_tokenizer
 
 import bundled_recordings  # isort: skip  (scripts run from their own folder)
+import bundled_streams  # isort: skip
 from bundled_calibration import calibrate  # isort: skip
 
 # B batch, T frames, V landmarks, C coordinates
 
 Spoken = list[tuple[str, Any]]  # what clips say, and the clips
 Losses = Callable[[Any, float], dict[str, tuple[float, torch.Tensor]]]  # batch, share done -> name: weight, loss
-MIX = "sentence=0.36 sentences=0.08 word=0.09 signs=0.14 letters=0.12 words=0.08 idle=0.13".split()
+MIX = (
+    "sentence=0.2 sentence_heard=0.12 sentences=0.08 word=0.08 signs=0.1 lone=0.08 letters=0.11 words=0.07 idle=0.08 "
+    "brief=0.08"
+).split()
+WHOLE_SILENCE = 0.5  # of clips without signing are seen whole, as streams cut them; of the others any part
 SLOW_CAMERAS = 0.3  # of clips are seen at 10, 15 or 30 frames a second
 FPS = 25.0
 POSITION_SPEED = 30  # learning rate of T5's position biases, in learning rates
@@ -64,6 +69,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--resume", type=Path, help="folder of a checkpoint to go on from")
     parser.add_argument("--stages", nargs="+", default=["encoder", "decoder"], help="of the training")
     parser.add_argument("--minutes", type=float, default=25, help="of processor time for training")
+    parser.add_argument(
+        "--clock-minutes", type=float, default=1e6, help="at most for training, where others compute too"
+    )
     parser.add_argument("--encoder-share", type=float, default=0.75, help="of the time: signs are misread most")
     parser.add_argument("--recordings", type=Path, help="folder of the shared real data; without it all is synthetic")
     parser.add_argument("--mix", nargs="+", default=MIX, help="source=weight")
@@ -142,6 +150,8 @@ def shown(frame_targets: np.ndarray, rng: np.random.Generator) -> tuple[int, int
     translator hears of it, now and then all there is; any part where nothing is signed."""
     end, made = len(frame_targets) - 1, np.flatnonzero(frame_targets)
     if not len(made):
+        if rng.random() < WHOLE_SILENCE:
+            return 0, end
         first = int(rng.integers(max(1, end // 2)))
         return first, int(rng.integers(min(end, first + 8), end + 1))
     before, after = (rng.integers(2, 120 if rng.random() < 0.25 else 16) for _ in range(2))
@@ -158,18 +168,30 @@ def filmed(poses: np.ndarray, rate: float) -> np.ndarray:
 
 
 def optimise(
-    model: Any, batches: Iterator[Any], losses: Losses, minutes: float, rate: float, keep: Callable[[Any], None]
+    model: Any,
+    batches: Iterator[Any],
+    losses: Losses,
+    options: argparse.Namespace,
+    share: float,
+    keep: Callable[[Any], None],
 ) -> None:
-    """AdamW with warm-up and a last third that slows down; the running mean of the weights is what is kept."""
+    """AdamW with warm-up and a last third that slows down; the running mean of the weights is what is kept.
+
+    Args:
+        share: of the time that `options` give.
+    """
     optimizer = torch.optim.AdamW(parameter_groups(model), betas=(0.9, 0.98))
     mean = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
-    started, told, sums, count = time.process_time(), time.process_time(), Counter[str](), 0
+    started, begun, told, sums, count = time.process_time(), time.monotonic(), time.process_time(), Counter[str](), 0
     for step, batch in enumerate(batches):
-        done = (time.process_time() - started) / (60 * minutes)
+        done = max(
+            (time.process_time() - started) / (60 * share * options.minutes),
+            (time.monotonic() - begun) / (60 * share * options.clock_minutes),
+        )
         if done >= 1:
             break
         for group in optimizer.param_groups:
-            group["lr"] = group["speed"] * rate * min((step + 1) / 100, 1, (1 - done) / 0.3)
+            group["lr"] = group["speed"] * options.learning_rate * min((step + 1) / 100, 1, (1 - done) / 0.3)
         weighted = losses(batch, done)
         torch.stack([weight * loss for weight, loss in weighted.values()]).sum().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -208,8 +230,8 @@ def train_encoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
         model,
         batches,
         losses,
-        options.encoder_share * options.minutes,
-        options.learning_rate,
+        options,
+        options.encoder_share,
         lambda mean: save(mean, processor, options.output),
     )
 
@@ -236,13 +258,15 @@ def collect_signs(
         for example, mean, row in zip(examples, means.numpy(), best, strict=True):
             found = [int(label) for label in torch.unique_consecutive(row) if label]
             if example.text is not None:
-                read.append((mean[: max(1, len(found))].copy(), example.text))  # one zero where nothing was read
+                times = SILENCE_COUNTS if found and not example.text else 1
+                read += [(mean[: max(1, len(found))].copy(), example.text)] * times  # one zero where nothing was read
             if found == list(example.targets):
                 for target, vector in zip(example.targets, mean, strict=False):
                     signs[int(target)].append(vector.copy())
     return signs, read
 
 
+SILENCE_COUNTS = 8  # times: a clip without signing in which the encoder read something; they are few
 WHOLE_CLIPS = 0.25  # of what the decoder learns from: clips as the encoder read them, with the mistakes that it makes
 
 
@@ -290,8 +314,8 @@ def train_decoder(model: Any, processor: PoseProcessor, store: ExampleStore, opt
         model,
         repeat(64),
         losses,
-        (1 - options.encoder_share) * options.minutes,
-        options.learning_rate,
+        options,
+        1 - options.encoder_share,
         lambda mean: save(mean, processor, options.output),
     )
     model.config.ctc_compression = True
@@ -405,7 +429,14 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     model, processor = load(options.resume) if options.resume else build(options.seed)
     print(f"{sum(weights.numel() for weights in model.parameters()) / 1e6:.1f} million parameters")
-    sources = SOURCES | (bundled_recordings.sources(options.recordings) if options.recordings else {})
+    heard: dict[str, Source] = {
+        "sentence_heard": bundled_streams.Heard(SOURCES["sentence"]),
+        "lone": bundled_streams.lone,
+        "brief": bundled_streams.brief,
+    }
+    sources: dict[str, Source] = (
+        SOURCES | heard | (bundled_recordings.sources(options.recordings) if options.recordings else {})
+    )
     weights = {name: float(weight) for name, _, weight in (each.partition("=") for each in options.mix)}
     mix = {name: (sources[name], weight) for name, weight in weights.items() if name in sources}
     settings = processor.feature_extractor.settings

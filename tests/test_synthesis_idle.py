@@ -24,7 +24,7 @@ def test_movements_for_tests_are_not_those_of_training():
     assert not set(idle_movements()) & set(idle_movements(unseen=True))
     rng = np.random.default_rng(0)
     drawn = {name for name, _ in (draw_idle(rng) for _ in range(300))}
-    assert drawn <= {*idle_movements(), "still", "wander"} and len(drawn) > 20
+    assert drawn <= {*idle_movements(), "still", "wander", "touch"} and len(drawn) > 20
     for seed in range(5):
         movements, _ = idle_unseen(seed, unseen=True)
         assert set(movements) <= set(idle_movements(unseen=True))
@@ -40,6 +40,18 @@ def test_a_movement_raises_a_hand_so_that_a_stream_listens(name: str):
     activity = SigningActivity(clip.layout, StreamPolicy(), clip.fps)
     changes = [activity.push(*frame) for frame in zip(clip.points, clip.confidence, strict=True)]
     assert "start" in changes
+
+
+def test_a_brief_movement_takes_no_longer_than_a_sign():
+    rng = np.random.default_rng(3)
+    brief, any_length = (np.mean([_seconds(rng, how) for _ in range(25)]) for how in (True, False))
+    assert brief < 1.0 < any_length
+
+
+def _seconds(rng: np.random.Generator, brief: bool) -> float:
+    """Of a movement's own, rest not counted; a way that the signer times takes 0.3 s."""
+    durations = draw_idle(rng, brief=brief)[1].durations_ms
+    return float(np.nan_to_num(durations, nan=300.0).sum() / 1000)
 
 
 def test_idle_clips_of_training_have_no_targets_but_those_of_a_sentence_beside_them():

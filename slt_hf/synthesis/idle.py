@@ -19,13 +19,24 @@ from slt_hf.synthesis.choreography import choreograph, resting
 from slt_hf.synthesis.handshapes import YAML_LOADER
 from slt_hf.synthesis.motion import perform
 from slt_hf.synthesis.phonology import Score, score_of
-from slt_hf.synthesis.places import DIRECTIONS, HEAD_PLACES, SPACE_PLACES
+from slt_hf.synthesis.places import CONTACT_NAMES, DIRECTIONS, HEAD_PLACES, SPACE_PLACES
 from slt_hf.synthesis.recording import FULL_LAYOUT, record
 from slt_hf.synthesis.signer import Signer
 
 IDLE_FILE = Path(__file__).with_name("idle.yaml")
-WANDERING, STILL = 0.2, 0.12  # shares of what is drawn: a hand that goes anywhere, hands that lie still
+WANDERING, TOUCHING, STILL = 0.2, 0.15, 0.12  # shares: a hand that goes anywhere, or touches something; still hands
 LONGEST_HOLD_MS, LONGEST_STILL_MS = 2500.0, 3000.0
+TOUCHED = ("shoulder", "contra_shoulder", "chest", "ipsi_chest", "contra_chest", "belly")  # of the trunk
+POINTED = ["1", "x", "l", "baby_o", "f"]  # hands that touch with one finger
+MOVES = [
+    "none",
+    "tap 1 out 4",
+    "tap 1 up 3",
+    "shake in 3 1.5",
+    "shake up 3 1.5",
+    "shake back 3 1",
+    "circle frontal 2 2",
+]
 
 
 class IdleClip(NamedTuple):
@@ -68,15 +79,22 @@ def idle_clip(
     return IdleClip(record(motion, signer, (noise[0], noise[1]), layout), [name for name, _ in drawn])
 
 
-def draw_idle(rng: np.random.Generator, unseen: bool = False) -> tuple[str, Score]:
-    """One movement that is no sign, with its name."""
-    roll = 1.0 if unseen else rng.random()
+def draw_idle(rng: np.random.Generator, unseen: bool = False, brief: bool = False) -> tuple[str, Score]:
+    """One movement that is no sign, with its name.
+
+    Args:
+        unseen: of a kind that is kept out of training.
+        brief: it takes no longer than a sign; nobody keeps still.
+    """
+    roll = 1.0 if unseen else rng.uniform(STILL if brief else 0, 1)
     if roll < STILL:
         return "still", resting(float(rng.uniform(200, LONGEST_STILL_MS)))
     if roll < STILL + WANDERING:
-        return "wander", _held(score_of(_wandering(rng), {}), rng)
+        return "wander", _held(score_of(_wandering(rng, 2 if brief else 4), {}), rng, brief)
+    if roll < STILL + WANDERING + TOUCHING:
+        return "touch", _held(score_of(_touching(rng), {}), rng, brief)
     name = str(rng.choice(idle_movements(unseen)))
-    return name, _held(score_of(_entry(_table()["movements"][name], rng), {}), rng)
+    return name, _held(score_of(_entry(_table()["movements"][name], rng), {}), rng, brief)
 
 
 def _entry(movement: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
@@ -91,12 +109,24 @@ def _entry(movement: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]
     return entry
 
 
-def _wandering(rng: np.random.Generator) -> dict[str, Any]:
-    """Up to four places that a hand, or both, go to for no reason."""
-    steps = [_anywhere(rng) for _ in range(rng.integers(1, 5))]
+def _wandering(rng: np.random.Generator, most: int) -> dict[str, Any]:
+    """Some places that a hand, or both, go to for no reason."""
+    steps = [_anywhere(rng) for _ in range(rng.integers(1, most + 1))]
     if rng.random() < 0.35:
         steps[0]["both"] = str(rng.choice(["mirror", "parallel"]))
     return {**steps[0], "then": steps[1:]}
+
+
+def _touching(rng: np.random.Generator) -> dict[str, Any]:
+    """A hand that touches head or trunk anywhere, with whatever part of it, and rubs or does not."""
+    hands = POINTED if rng.random() < 0.35 else _table()["hands"]
+    shift = " ".join(f"{way} {rng.uniform(-3, 3):.1f}" for way in ("out", "up", "forward"))
+    return _anywhere(rng) | {
+        "hand": str(rng.choice(hands)),
+        "at": f"{rng.choice([*HEAD_PLACES, *HEAD_PLACES, *TOUCHED])} {shift}",
+        "contact": str(rng.choice(CONTACT_NAMES)),
+        "move": str(rng.choice(MOVES)),
+    }
 
 
 def _anywhere(rng: np.random.Generator) -> dict[str, Any]:
@@ -118,8 +148,8 @@ def _leaning(way: str, rng: np.random.Generator) -> str:
     return f"{way} {way} {rng.choice(others)}" if rng.random() < 0.6 else way
 
 
-def _held(score: Score, rng: np.random.Generator) -> Score:
+def _held(score: Score, rng: np.random.Generator, brief: bool = False) -> Score:
     """Faster or slower than it is written, and held in the end for as long as it pleases."""
-    durations = score.durations_ms * rng.uniform(0.7, 1.6)
-    durations[-1] = rng.uniform(40, LONGEST_HOLD_MS) if rng.random() < 0.5 else rng.uniform(40, 300)
+    durations = score.durations_ms * rng.uniform(0.5 if brief else 0.7, 1.0 if brief else 1.6)
+    durations[-1] = rng.uniform(40, LONGEST_HOLD_MS) if not brief and rng.random() < 0.5 else rng.uniform(40, 300)
     return replace(score, durations_ms=durations)
