@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from io import BytesIO
@@ -19,6 +21,7 @@ from PIL import Image  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 from test_guarded_video import encode  # noqa: E402
 
+from slt_hf.guarded_video import GuardedDecoder  # noqa: E402
 from slt_hf.pipeline import Translation  # noqa: E402
 from slt_hf.processing.pose_clip import PoseClip  # noqa: E402
 from slt_hf.serving.batching import Batcher  # noqa: E402
@@ -28,15 +31,24 @@ from slt_hf.serving.settings import ServerSettings  # noqa: E402
 from slt_hf.serving.videos import ending_of  # noqa: E402
 
 
+class AllFrames:
+    """Stands for a processor that wants every frame."""
+
+    model_input_names = ["pixel_values"]
+
+    def __call__(self, clip: Any) -> Any:
+        return clip.read(None, None, None)
+
+
 class FrameCounter:
     """Stands for a model that sees frames: says how many there were."""
 
-    processor = SimpleNamespace(model_input_names=["pixel_values"])
+    processor = AllFrames()
 
     def __call__(self, clips: Any, **_: Any) -> Any:
         if isinstance(clips, list):
             return [self(clip) for clip in clips]
-        return Translation(str(len(clips.read(None, None, None))), 1.0)
+        return Translation(str(len(self.processor(clips))), 1.0)
 
 
 class PoseCounter:
@@ -105,11 +117,74 @@ def test_poses_have_a_bound_of_their_own():
 
 def test_more_videos_than_may_wait_are_told_so():
     service = service_with(FrameCounter(), video_queue_size=1)
-    service.videos.waiting = 1
+    service.videos.open = 1
     with TestClient(build_app(service), raise_server_exceptions=False) as client:
         assert client.post("/translate", content=picture()).status_code == 429
-        service.videos.waiting = 0
+        service.videos.open = 0
         assert client.post("/translate", content=picture()).status_code == 200
+
+
+def test_a_slow_video_delays_neither_pictures_nor_poses(monkeypatch: pytest.MonkeyPatch):
+    decode, go_on = GuardedDecoder.read, threading.Event()
+
+    def slow(self: GuardedDecoder, *how: Any, **named: Any) -> Any:
+        assert not named["name"].endswith(".mp4") or go_on.wait(60)
+        return decode(self, *how, **named)
+
+    monkeypatch.setattr(GuardedDecoder, "read", slow)
+    service = service_with(FrameCounter())
+    poses = PoseCounter()
+    service.served["poses"] = Served("poses", poses, Batcher(lambda clips: compute(poses, clips), 8, 0.0, 8))
+
+    async def ask() -> list[str]:
+        await service.start()
+        video = asyncio.create_task(service.read(encode("mpeg4", "mp4", (64, 48), 25)))
+        try:
+            others = [await service.read(picture()), await service.read(clip_of_poses(), "poses")]
+            assert not video.done()
+        finally:
+            go_on.set()
+        answers = [(await video).text, *(each.text for each in others)]
+        await service.stop()
+        return answers
+
+    assert asyncio.run(ask()) == ["25", "1", "9 of holistic_543"]
+
+
+def clip_of_poses() -> PoseClip:
+    points = np.random.default_rng(0).normal(size=(9, 543, 3)).astype(np.float32)
+    return PoseClip(points, np.ones((9, 543), np.float32), "holistic_543", 25.0)
+
+
+def test_a_model_gets_the_very_frames_that_its_processor_reads_of_a_file(tmp_path: Path):
+    from slt_hf.processing import VideoFeatureExtractor
+
+    body, extractor = encode("mpeg4", "mp4", (64, 48), 25), VideoFeatureExtractor(num_frames=4, image_size=32)
+    (tmp_path / "clip.mp4").write_bytes(body)
+    desk = service_with(FrameCounter()).videos
+    decoded = asyncio.run(desk.frames(body, ".mp4", extractor))
+    desk.close()
+    assert decoded.source.shape == (4, 32, 32, 3)  # no larger than the model's own: they wait in memory
+    expected = extractor(tmp_path / "clip.mp4", return_tensors="np")["pixel_values"]
+    np.testing.assert_array_equal(extractor(decoded, return_tensors="np")["pixel_values"], expected)
+
+
+def test_frames_that_would_fill_the_memory_are_refused():
+    with serving(FrameCounter(), max_frames_bytes=64 * 48 * 3 * 20) as client:
+        answer = client.post("/translate", content=encode("mpeg4", "mp4", (64, 48), 25))
+        assert answer.status_code == 422 and "of frames" in answer.json()["error"]
+
+
+def test_videos_of_one_request_are_read_in_turn_and_take_one_place():
+    service = service_with(FrameCounter(), video_queue_size=1)
+
+    async def ask() -> list[str]:
+        await service.start()
+        found = await service.read_all([picture(), encode("mpeg4", "mp4", (64, 48), 25), picture()])
+        await service.stop()
+        return [each.text for each in found]
+
+    assert asyncio.run(ask()) == ["1", "25", "1"]
 
 
 def test_a_request_that_takes_too_long_is_told_so():

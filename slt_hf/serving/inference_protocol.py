@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from slt_hf.errors import ClipError
-from slt_hf.pipeline import Translation, reads_video
+from slt_hf.pipeline import Translation
 from slt_hf.processing.landmarks import get_layout
 from slt_hf.processing.pose_clip import PoseClip, check_fps, clean
 from slt_hf.serving.service import Served
@@ -38,13 +38,9 @@ def metadata(served: Served) -> dict[str, Any]:
     return {
         "name": served.name,
         "platform": "slt_hf",
-        "inputs": [{"name": FILE, "datatype": "BYTES", "shape": [-1]} if sees_frames(served) else poses],
+        "inputs": [{"name": FILE, "datatype": "BYTES", "shape": [-1]} if served.sees_frames else poses],
         "outputs": [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in OUTPUTS.items()],
     }
-
-
-def sees_frames(served: Served) -> bool:
-    return reads_video(served.model.processor)
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ class InputTensor:
         Raises:
             ClipError: for anything but an input of this model; said as Triton says it.
         """
-        wanted = FILE if self.name == FILE or sees_frames(served) else INPUT
+        wanted = FILE if self.name == FILE or served.sees_frames else INPUT
         datatype = "BYTES" if wanted == FILE else "FP32"
         if self.name != wanted:
             raise ClipError(f"expected input '{wanted}' for model '{served.name}'; see the model's metadata")

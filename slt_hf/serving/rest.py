@@ -22,7 +22,7 @@ from slt_hf.serving.inference_protocol import infer_answer, infer_clips, metadat
 from slt_hf.serving.keys import PUBLIC, Guard
 from slt_hf.serving.metrics import ServiceMetrics
 from slt_hf.serving.openapi import FILE, INFER, ask_for_keys, refusals
-from slt_hf.serving.service import SignService, clip_of
+from slt_hf.serving.service import SignService
 from slt_hf.serving.sockets import Sockets
 from slt_hf.serving.web_page import add_page
 
@@ -120,7 +120,7 @@ def add_translate(app: FastAPI, service: SignService, metrics: ServiceMetrics) -
         """The body is a `.pose` file, a video or a picture; the answer what it says or, from a classifier, the
         likeliest signs."""
         started = time.perf_counter()
-        found = await service.read(await service.upload(await request.body(), model), model)
+        found = await service.read(await request.body(), model)
         metrics.seconds.labels("rest", service.find(model).name).observe(time.perf_counter() - started)
         if isinstance(found, Translation):
             said: dict[str, Any] = {"translation": found.text}
@@ -137,7 +137,7 @@ def add_corrections(app: FastAPI, service: SignService, corrections: Corrections
     ) -> dict[str, str]:
         """Keep a clip with a better text. The body is a `.pose` file or, with `layout`, frames of a stream."""
         body = await request.body()
-        clip = clip_of(body) if layout is None else clip_of_frames(body, layout)
+        clip = service.poses_in(body) if layout is None else clip_of_frames(body, layout)
         service.check_length(clip)
         return {"id": await run_in_threadpool(corrections.add, clip, text, read, service.find(model).name)}
 

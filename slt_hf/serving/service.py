@@ -34,6 +34,10 @@ class Served:
     def translates(self) -> bool:
         return isinstance(self.model, SignTranslator)
 
+    @property
+    def sees_frames(self) -> bool:
+        return reads_video(self.model.processor)
+
 
 class SignService:
     """Models are loaded at the start and never again: no request can load or unload one.
@@ -110,20 +114,68 @@ class SignService:
             raise UnknownModelError(f"expected a model among {', '.join(self.served)}, found {name}; name one of these")
         return found
 
-    async def read(self, clip: Any, name: str | None = None) -> Translation | Classification:
+    async def read(self, clip: PoseClip | bytes, name: str | None = None) -> Translation | Classification:
         """What one clip says or shows.
+
+        Args:
+            clip: poses, or the bytes of a pose file, video or picture; never a path or an address.
 
         Raises:
             SignDataError: if the clip cannot be read, is too long, too many wait, or it takes too long.
         """
-        served = self.find(name)
-        self.check_length(clip)
-        return await self.in_time(served.batcher.submit(clip))
+        return await self.in_time(self._read(clip, self.find(name)))
 
-    def check_length(self, clip: Any) -> None:
-        """Of poses; a video's length was checked when it was opened."""
+    async def read_all(self, clips: Sequence[PoseClip | bytes], name: str | None = None) -> list[Any]:
+        """What each clip of one request says, waiting together; the first refusal is the request's.
+
+        Videos are read one after the other, so that a request holds the frames of one.
+        """
+        served, turn = self.find(name), asyncio.Lock()
+
+        async def in_turn(clip: PoseClip | bytes) -> Any:
+            if isinstance(clip, PoseClip):
+                return await self._read(clip, served)
+            async with turn:
+                return await self._read(clip, served)
+
+        found = await self.in_time(asyncio.gather(*map(in_turn, clips), return_exceptions=True))
+        for each in found:
+            if isinstance(each, BaseException):
+                raise each
+        return found
+
+    async def _read(self, clip: PoseClip | bytes, served: Served) -> Any:
+        if isinstance(clip, bytes) and (served.sees_frames or ending_of(clip)):
+            return await self._read_video(clip, served)
+        poses = self.poses_in(clip) if isinstance(clip, bytes) else clip
+        self.check_length(poses)
+        return await served.batcher.submit(poses)
+
+    async def _read_video(self, body: bytes, served: Served) -> Any:
+        ending = ending_of(body) or ""
+        with self.videos.place():
+            if served.sees_frames:
+                return await served.batcher.submit(await self.videos.frames(body, ending, served.model.processor))
+            poses = await self.videos.poses(body, ending)
+            self.check_length(poses)
+            return await served.batcher.submit(poses)
+
+    def poses_in(self, body: bytes) -> PoseClip:
+        """The clip in the bytes of a `.pose` file.
+
+        Raises:
+            SignDataError: if it is something else, or too large.
+        """
+        if len(body) > self.settings.max_body_bytes:
+            raise TooLargeError(
+                f"expected poses of at most {self.settings.max_body_bytes} bytes, found {len(body)}; cut the clip"
+            )
+        return to_clip(body)
+
+    def check_length(self, clip: PoseClip) -> None:
+        """Of poses; a video's length is checked when it is opened."""
         longest = self.settings.max_clip_seconds
-        if isinstance(clip, PoseClip) and clip.duration_ms > 1000 * longest:
+        if clip.duration_ms > 1000 * longest:
             raise ClipError(
                 f"expected a clip of at most {longest:g} s, found {clip.duration_ms / 1000:.1f}; "
                 "cut it, or send the parts as a stream"
@@ -136,43 +188,6 @@ class SignService:
             return await asyncio.wait_for(answer, seconds)
         except TimeoutError:
             raise OverloadedError(f"expected an answer within {seconds:g} s, found none; try again later") from None
-
-    async def upload(self, body: bytes, name: str | None = None) -> Any:
-        """The clip in an upload: bytes of a pose file, video or picture, never a path or an address.
-
-        Raises:
-            SignDataError: if it is something else, or costs more than it may.
-        """
-        sees_frames, ending = reads_video(self.find(name).model.processor), ending_of(body)
-        if ending is None and not sees_frames:
-            if len(body) > self.settings.max_body_bytes:
-                raise TooLargeError(
-                    f"expected poses of at most {self.settings.max_body_bytes} bytes, found {len(body)}; cut the clip"
-                )
-            return clip_of(body)
-        return await self.in_time(self.videos.clip(body, ending or "", sees_frames))
-
-    async def read_all(self, clips: Sequence[PoseClip | bytes], name: str | None = None) -> list[Any]:
-        """What each clip of one request says, waiting together; the first refusal is the request's.
-
-        Args:
-            clips: poses, or files as they were uploaded, which are opened one after the other.
-        """
-        clips = [await self.upload(clip, name) if isinstance(clip, bytes) else clip for clip in clips]
-        found = await asyncio.gather(*(self.read(clip, name) for clip in clips), return_exceptions=True)
-        for each in found:
-            if isinstance(each, BaseException):
-                raise each
-        return found
-
-
-def clip_of(body: bytes) -> PoseClip:
-    """The clip in the bytes of a `.pose` file.
-
-    Raises:
-        SignDataError: if it is something else.
-    """
-    return to_clip(body)
 
 
 def compute(model: Any, clips: Sequence[PoseClip]) -> list[Any]:

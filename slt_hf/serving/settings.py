@@ -8,8 +8,9 @@ from pathlib import Path
 from slt_hf.errors import RecipeError
 
 BOUNDS = (
-    "max_body_bytes", "max_video_bytes", "max_video_pixels", "max_video_frames", "video_queue_size", "batch_size",
-    "queue_size", "requests_per_minute", "requests_at_once", "streams_per_key", "max_message_bytes",
+    "max_body_bytes", "max_video_bytes", "max_video_pixels", "max_video_frames", "max_frames_bytes", "video_workers",
+    "video_queue_size", "batch_size", "queue_size", "requests_per_minute", "requests_at_once", "streams_per_key",
+    "max_message_bytes",
 )  # fmt: skip
 
 
@@ -39,8 +40,12 @@ class ServerSettings:
     """Decoded of it, counted while decoding: headers lie"""
     video_seconds: float = 10.0
     """Longest time of decoding it; finding poses in it may take `request_seconds`"""
+    max_frames_bytes: int = 256 * 1024 * 1024
+    """Of the frames that a model sees of it, while they wait for the model"""
+    video_workers: int = 2
+    """Videos decoded at the same time, each by a process that may be killed"""
     video_queue_size: int = 4
-    """Videos that may be open or wait; the next is refused with 429"""
+    """Videos that may be open, or wait for the model; the next is refused with 429"""
     corrections: Path | None = None
     """Folder for corrections that users send, with the poses they belong to; None keeps nothing"""
     max_corrections_bytes: int = 1024**3
