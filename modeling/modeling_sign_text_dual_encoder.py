@@ -14,6 +14,7 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_sign_text_dual_encoder import SignTextDualEncoderConfig
+from .configuration_sign_to_text import OWN_ENCODERS
 from .modeling_pose_encoder import LearnedPooling
 from .modeling_sign_to_text import build_encoder, encoder_mask, load_encoder
 
@@ -98,7 +99,7 @@ class SignTextDualEncoderModel(PreTrainedModel):
     ) -> torch.Tensor:
         """Clips (B, T, V, C), mask (B, T) at frame rate -> unit vectors (B, P)."""
         inputs = {self.main_input_name: kwargs.pop(self.main_input_name, pose_values)}
-        if self.main_input_name == "pose_values":
+        if self.config.encoder_config.model_type in OWN_ENCODERS:  # others have no mask of frames
             inputs["attention_mask"] = attention_mask
         encoded = self.encoder(**inputs)
         pooled = self.pooling(encoded.last_hidden_state, encoder_mask(encoded))

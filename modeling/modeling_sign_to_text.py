@@ -268,7 +268,8 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         if prompt_attention_mask is None:
             prompt_attention_mask = torch.ones_like(prompt_input_ids)
         prompt = self.text_model.get_input_embeddings()(prompt_input_ids).to(features.dtype)
-        return torch.cat([prompt, features], dim=1), torch.cat([prompt_attention_mask.to(mask.dtype), mask], dim=1)
+        features, mask = torch.cat([prompt, features], 1), torch.cat([prompt_attention_mask.to(mask.dtype), mask], 1)
+        return without_leading_padding(features, mask)
 
     @cached_property
     def text_positions(self) -> int | None:
@@ -399,6 +400,17 @@ def compress_runs(states: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor
     means = sums / member.sum(1).unsqueeze(-1).clamp(min=1)
     present = number <= count.clamp(min=1)[:, None]
     return means, present.long()
+
+
+def without_leading_padding(features: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is masked in front (of a shorter prompt) goes to the end: BART and its kin count positions from the front.
+
+    Args:
+        features: (B, S, D). mask: (B, S).
+    """
+    first = (mask.cumsum(1) == 0).sum(1, keepdim=True)
+    places = (torch.arange(mask.shape[1], device=mask.device) + first) % mask.shape[1]
+    return features.gather(1, places.unsqueeze(-1).expand_as(features)), mask.gather(1, places)
 
 
 def build_encoder(config):

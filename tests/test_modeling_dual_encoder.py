@@ -8,13 +8,21 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from transformers import AutoModel, AutoModelForSeq2SeqLM, BartConfig, BertConfig, UMT5Config  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoModel,
+    AutoModelForSeq2SeqLM,
+    BartConfig,
+    BertConfig,
+    UMT5Config,
+    VideoMAEConfig,
+)
 
 from slt_hf.modeling import (  # noqa: E402
     PoseEncoderConfig,
     SignTextDualEncoderConfig,
     SignTextDualEncoderModel,
     SignToTextForConditionalGeneration,
+    VideoEncoderConfig,
     info_nce,
     same_text,
 )
@@ -78,6 +86,23 @@ def test_features_are_unit_vectors_that_do_not_depend_on_padding():
     torch.testing.assert_close(signs.norm(dim=-1), torch.ones(5))
     torch.testing.assert_close(texts.norm(dim=-1), torch.ones(5))
     torch.testing.assert_close(texts[1:2], short, atol=1e-5, rtol=1e-5)
+
+
+def test_a_video_does_not_depend_on_padding():
+    torch.manual_seed(0)
+    backbone = VideoMAEConfig(
+        image_size=16, patch_size=8, num_frames=4, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, use_mean_pooling=False,
+    )  # fmt: skip
+    config = SignTextDualEncoderConfig(
+        encoder_config=VideoEncoderConfig(backbone_config=backbone.to_dict()), text_config=TEXT_CONFIGS["umt5"]
+    )
+    model, pixels = SignTextDualEncoderModel(config).eval(), torch.randn(1, 6, 3, 16, 16)
+    padded, mask = torch.cat([pixels, torch.zeros(1, 4, 3, 16, 16)], 1), torch.tensor([[1] * 6 + [0] * 4])
+    with torch.no_grad():
+        alone = model.get_sign_features(pixel_values=pixels)
+        found = model.get_sign_features(pixel_values=padded, attention_mask=mask)
+    torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
 
 
 def test_equal_texts_are_not_negatives_of_each_other():

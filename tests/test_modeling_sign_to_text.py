@@ -298,6 +298,22 @@ def test_prompt_is_read_and_padding_in_it_is_not(learned):
     assert beams.shape[0] == 4
 
 
+@pytest.mark.parametrize("text_config", [UMT5Config(**T5), BartConfig(**BART)], ids=["umt5", "bart"])
+def test_a_longer_prompt_beside_it_does_not_change_a_row(text_config):
+    model, inputs = tiny_model(text_config), batch(2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        prompts = {
+            "prompt_input_ids": torch.tensor([[0, 5, 6], [5, 6, 7]]),
+            "prompt_attention_mask": torch.tensor([[0, 1, 1], [1, 1, 1]]),
+        }
+        together = model(**inputs, **prompts).logits
+        first = {name: values[:1] for name, values in inputs.items()}
+        alone = model(**first, prompt_input_ids=torch.tensor([[5, 6]])).logits
+    torch.testing.assert_close(together[:1], alone, **CLOSE)
+
+
 def test_too_long_a_clip_for_the_text_encoder_is_refused_with_advice():
     model = tiny_model(BartConfig(**BART))
     with pytest.raises(ValueError, match="positions for 32 steps, found 40.*stride"):
