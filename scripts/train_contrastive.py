@@ -44,6 +44,7 @@ def main() -> None:
         processing_class=processor,
         compute_metrics=retrieval_metrics,
         model_arguments=model_arguments,
+        frames_per_batch=data.frames_per_batch,
         callbacks=[ModelCardCallback(card_writer("contrastive", data, recipe, train))],
     )
     if data.early_stopping_evaluations:

@@ -48,6 +48,12 @@ def test_recipe_then_command_line(tmp_path: Path) -> None:
     assert data.fps == 50 and data.dataset == ["a", "b"] and model.encoder_config == {"hidden_size": 64}
 
 
+def test_one_name_in_a_recipe_is_a_list_of_one(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("dataset: data/shards\nfreeze: encoder\n")
+    model, data = parse_recipe((ModelArguments, DataArguments), [str(tmp_path / "recipe.yaml")])
+    assert data.dataset == ["data/shards"] and model.freeze == ["encoder"]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

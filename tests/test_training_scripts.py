@@ -188,6 +188,20 @@ def test_the_test_split_cannot_choose_a_checkpoint(repository: Path, corpus: Pat
         run("train_translation.py", repository, corpus, tmp_path / "run", text_config=TINY_T5, eval_split="test")
 
 
+@pytest.mark.parametrize(
+    "script, options, message",
+    [
+        ("train_contrastive.py", {"text_config": TINY_T5}, "chunk_size bounds the memory"),
+        ("train_isolated_signs.py", {"target": "gloss", "tokenizer": None, "class_balanced": True}, "one of the two"),
+    ],
+)
+def test_batches_by_frames_are_refused_where_clips_are_drawn_otherwise(
+    script: str, options: dict[str, Any], message: str, repository: Path, corpus: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        run(script, repository, corpus, tmp_path / "run", frames_per_batch=64, **options)
+
+
 def test_half_precision_is_refused_for_t5(
     repository: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

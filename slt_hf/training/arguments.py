@@ -107,6 +107,12 @@ class ModelArguments:
     """Each layer below the top learns at this fraction of the rate of the one above (1: all the same)"""
     encoder_lr_multiplier: float = 1.0
     """The pose encoder's and projector's learning rate, as a multiple of the text model's"""
+    hand_crop_width: int | None = None
+    """Channels of an image encoder for crops of the hands beside the poses, such as 16 (a multiple of 4); rows then
+    need a video beside their poses, or the crops that `slt-hf prepare --hand-crops` cuts. Without it poses alone, or
+    what `model_name_or_path` has"""
+    hand_crop_gate_lr_multiplier: float = 20.0
+    """Learning rate of the gate before those crops, as a multiple of theirs: they learn through it alone"""
     model_seed: int = 0
     """Seed of freshly made weights"""
 
@@ -146,6 +152,8 @@ class DataArguments:
     """Processor to take over (Hub id or folder); with it layout, fps and normalization come from there"""
     processor_settings: str | dict | None = None
     """Further fields of PoseFeatureExtractor or VideoFeatureExtractor, as a mapping (JSON on the command line)"""
+    hand_crop_size: int | None = None
+    """Pixels of a crop's side, with `hand_crop_width`; 48, or the processor's own, by default"""
     prompt: str | None = None
     """Words put before the signing, with {language} and {sign_language} filled from the sample"""
     language_codes: str | dict | None = None
@@ -285,6 +293,9 @@ def parse_recipe(classes: tuple[type, ...], argv: list[str] | None = None) -> tu
         for key in recipe:
             if key not in known:
                 raise RecipeError(f"unknown key {key!r} in the recipe; {closest(key, known)}")
+        for action in parser._actions:  # argparse takes defaults as they are: a word would be a list of its letters
+            if action.nargs == "+" and isinstance(recipe.get(action.dest), str):
+                recipe[action.dest] = [recipe[action.dest]]
         parser.set_defaults(**recipe)
         for action in parser._actions:
             action.required = action.required and action.dest not in recipe

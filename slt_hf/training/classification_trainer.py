@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Sampler
 from transformers import EvalPrediction, Trainer
 
-from slt_hf.errors import EvaluationError
+from slt_hf.errors import EvaluationError, RecipeError
 from slt_hf.evaluation.sign_metrics import calibrate_unknown_threshold, rank_by_similarity, retrieval_metrics
 from slt_hf.training.sign_trainer import SignTrainerMixin
 
@@ -25,6 +25,11 @@ class SignClassificationTrainer(SignTrainerMixin, Trainer):
     def __init__(self, *args: Any, class_balanced: bool = False, **kwargs: Any) -> None:
         self.class_balanced = class_balanced
         super().__init__(*args, **kwargs)
+        if class_balanced and self.frames_per_batch is not None:
+            raise RecipeError(
+                "class_balanced: expected false with frames_per_batch, which draws every clip once, found true; remove "
+                "one of the two"
+            )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         dataset = self.train_dataset if train_dataset is None else train_dataset

@@ -31,6 +31,11 @@ class ContrastiveTrainer(SignTrainerMixin, Trainer):
             raise RecipeError(
                 f"expected whole weights for the contrastive stage, found {found}; use scripts/accelerate/ddp.yaml"
             )
+        if self.frames_per_batch is not None:
+            raise RecipeError(
+                "frames_per_batch: expected none in the contrastive stage, where each clip is compared with equally "
+                f"many others, found {self.frames_per_batch}; remove it: chunk_size bounds the memory"
+            )
 
     @property
     def dual_encoder(self) -> Any:
