@@ -29,7 +29,6 @@ from transformers import T5Config
 
 from slt_hf.modeling import PoseEncoderConfig, SignToTextConfig, SignToTextForConditionalGeneration
 from slt_hf.processing import PoseFeatureExtractor
-from slt_hf.processing.hand_crops import hand_crops
 from slt_hf.processing.landmarks import get_layout
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.synthesis import synthesize
@@ -98,11 +97,10 @@ def make_row(letter: int, seed: int, damage: float) -> Row:
     frames = rng.random(lost.num_frames) < damage
     for points in HANDS.values():
         lost.confidence[frames[:, None] & np.isin(np.arange(85), points[1:])] = 0  # the wrist stays
-    extractor = PoseFeatureExtractor(fps=FPS)
-    whole, damaged = (extractor([each], padding=False)["pose_values"][0] for each in (clip, lost))
-    crops, seen = hand_crops(lost, drawn(clip), CROP, FPS, len(damaged))
-    whole, damaged, crops, seen = (torch.from_numpy(np.asarray(array)) for array in (whole, damaged, crops, seen))
-    return Row(whole, damaged, crops, seen, letter)
+    whole = PoseFeatureExtractor(fps=FPS)([clip])["pose_values"]
+    found = PoseFeatureExtractor(fps=FPS, hand_crop_size=CROP)([lost], video=drawn(clip))
+    arrays = (whole, found["pose_values"], found["crop_values"], found["crop_mask"])
+    return Row(*(torch.from_numpy(np.asarray(array[0])) for array in arrays), letter)  # type: ignore[call-arg]
 
 
 def as_layout(clip: PoseClip) -> PoseClip:

@@ -142,6 +142,7 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         text_model,
         text_encoder: Literal["use", "skip"] = "use",
         encoder_kwargs: dict | None = None,
+        hand_crop_width: int | None = None,
         **text_kwargs,
     ) -> "SignToTextForConditionalGeneration":
         """Join a trained encoder and a pretrained text model. The text model's head is kept as it is.
@@ -151,6 +152,7 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
             text_model: a model, or a name or folder for `AutoModelForSeq2SeqLM.from_pretrained`.
             text_encoder: `use` or `skip` the text model's encoder.
             encoder_kwargs, text_kwargs: passed to the two `from_pretrained`.
+            hand_crop_width: of an image encoder for crops of the hands, from random weights.
         """
         encoder = load_encoder(encoder, encoder_kwargs or {})
         if not isinstance(text_model, PreTrainedModel):
@@ -162,6 +164,7 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
             text_config=text_model.config,
             text_encoder=text_encoder,
             text_head_tied=head_is_tied(text_model),
+            hand_crop_width=hand_crop_width,
         )
         model = cls(config, encoder, text_model)
         for own, implementation in attention:  # a config made of configs resets theirs, and attention would be eager

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .hand_crops import hide_lost
 from .hand_geometry import vary_hands
 from .landmarks import get_layout
 from .pose_clip import MAX_FPS, MIN_FPS, PoseClip
@@ -72,9 +73,12 @@ def augment_clip(clip: PoseClip, rng: np.random.Generator, settings: Augmentatio
     hands = {"bone_length": settings.bone_length, "finger_bend": settings.finger_bend, "hand_turn": settings.hand_turn}
     if any(hands.values()) and points.shape[-1] > 2:
         points = vary_hands(points, clip.layout, rng, hands)
-    if settings.rotation or settings.shear or settings.scale or settings.camera or settings.noise:
+    plane = None
+    if settings.rotation or settings.shear or settings.scale:
+        plane = plane_matrix(rng, settings.rotation, settings.shear, settings.scale)
+    if plane is not None or settings.camera or settings.noise:
         image = _image_points(clip.layout)
-        points[:, image] = _vary_places(points[:, image], frame, rng, settings)
+        points[:, image] = _vary_places(points[:, image], frame, rng, settings, plane)
     if settings.frame_dropout:
         confidence = hide_frames(confidence, settings.frame_dropout, rng)
     if rng.random() < settings.part_dropout:
@@ -83,7 +87,10 @@ def augment_clip(clip: PoseClip, rng: np.random.Generator, settings: Augmentatio
     tempo = np.exp(np.clip(rng.normal(0, settings.tempo), -np.log(MAX_TEMPO), np.log(MAX_TEMPO)))
     # A faster signer is the same frames at a higher rate: the processor resamples once, to the model's rate.
     fps = float(np.clip(clip.fps * tempo, MIN_FPS, MAX_FPS)) if settings.tempo else clip.fps
-    return dataclasses.replace(clip, points=points, confidence=confidence, fps=fps)
+    shown = clip.hands
+    if shown is not None:
+        shown = hide_lost(shown if plane is None else shown.turned(plane), clip.confidence, confidence, clip.layout)
+    return dataclasses.replace(clip, points=points, confidence=confidence, fps=fps, hands=shown)
 
 
 def trim_clip(clip: PoseClip, share: float, rng: np.random.Generator) -> PoseClip:
@@ -93,7 +100,8 @@ def trim_clip(clip: PoseClip, share: float, rng: np.random.Generator) -> PoseCli
     kept = slice(first, max(last, first + 1))
     if not (clip.confidence[kept] > 0).any():
         return clip
-    return dataclasses.replace(clip, points=clip.points[kept], confidence=clip.confidence[kept])
+    hands = None if clip.hands is None else clip.hands.take(kept)
+    return dataclasses.replace(clip, points=clip.points[kept], confidence=clip.confidence[kept], hands=hands)
 
 
 def _image_points(layout: str) -> slice | np.ndarray:
@@ -104,17 +112,19 @@ def _image_points(layout: str) -> slice | np.ndarray:
 
 
 def _vary_places(
-    points: np.ndarray, frame: SignerFrame, rng: np.random.Generator, settings: AugmentationSettings
+    points: np.ndarray,
+    frame: SignerFrame,
+    rng: np.random.Generator,
+    settings: AugmentationSettings,
+    plane: np.ndarray | None,
 ) -> np.ndarray:
     """Plane, camera and noise on points (T, V, C); in signer units, each coordinate by itself (fastest)."""
     origin = (*frame.centre, 0.0)
     axes = [
         (points[..., axis] - np.float32(origin[axis])) / np.float32(frame.scale) for axis in range(points.shape[-1])
     ]
-    if settings.rotation or settings.shear or settings.scale:
-        axes[:2] = transform_plane(
-            axes[0], axes[1], plane_matrix(rng, settings.rotation, settings.shear, settings.scale)
-        )
+    if plane is not None:
+        axes[:2] = transform_plane(axes[0], axes[1], plane)
     if settings.camera:
         depth = axes[2] if len(axes) > 2 else np.zeros_like(axes[0])
         axes = list(turn_camera(axes[0], axes[1], depth, rng.normal(0, settings.camera)))[: len(axes)]
@@ -144,7 +154,8 @@ def mirror_clip(clip: PoseClip, frame: SignerFrame | None = None) -> PoseClip:
     image = _image_points(clip.layout)
     points[:, image, 0] = np.float32(axis) - points[:, image, 0]
     points[:, world, 0] *= -1
-    return dataclasses.replace(clip, points=points, confidence=confidence)
+    hands = None if clip.hands is None else clip.hands.mirrored()
+    return dataclasses.replace(clip, points=points, confidence=confidence, hands=hands)
 
 
 def plane_matrix(rng: np.random.Generator, rotation: float, shear: float, scale: float) -> np.ndarray:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .pose_errors import ClipError
+
+if TYPE_CHECKING:
+    from .hand_crops import HandPictures
 
 # T frames, P people, V landmarks, C coordinates
 
@@ -33,6 +37,7 @@ class PoseClip:
         width, height: image size in the unit of the points, where known.
         num_people: people the source showed; one of them is in the clip.
         source: where the clip comes from, for messages.
+        hands: where its hands are to be seen in a video, where that is known (`hand_crops.HandPictures`).
     """
 
     points: np.ndarray
@@ -43,6 +48,7 @@ class PoseClip:
     height: int | None = None
     num_people: int = 1
     source: str | None = None
+    hands: HandPictures | None = None
 
     @property
     def name(self) -> str:

@@ -90,7 +90,10 @@ def _cut(clip: PoseClip, start_ms: float | None, end_ms: float | None) -> PoseCl
     if start_ms is None and end_ms is None:
         return clip
     first, last = frame_range(clip.num_frames, clip.fps, start_ms, end_ms, clip.name)
-    return dataclasses.replace(clip, points=clip.points[first:last], confidence=clip.confidence[first:last])
+    hands = None if clip.hands is None else clip.hands.take(slice(first, last))
+    return dataclasses.replace(
+        clip, points=clip.points[first:last], confidence=clip.confidence[first:last], hands=hands
+    )
 
 
 def to_clip(

@@ -53,8 +53,23 @@ def resample(
     """
     if source_fps == target_fps:
         return points, confidence
-    count = max(1, round(len(points) * target_fps / source_fps))
-    return sample_frames(points, confidence, np.arange(count) * (source_fps / target_fps))
+    return sample_frames(points, confidence, frame_times(len(points), source_fps, target_fps))
+
+
+def frame_times(num_frames: int, source_fps: float, target_fps: float) -> np.ndarray:
+    """Where the frames of a resampled clip lie, in frames of the clip, (T',)."""
+    if source_fps == target_fps:
+        return np.arange(num_frames, dtype=float)
+    count = max(1, round(num_frames * target_fps / source_fps))
+    return np.arange(count) * (source_fps / target_fps)
+
+
+def nearest_frames(num_frames: int, source_fps: float, target_fps: float) -> np.ndarray:
+    """Which frame of a clip each frame of the resampled one is nearest to, (T',): what cannot be mixed, such as
+    pictures, is taken from there."""
+    times = np.clip(frame_times(num_frames, source_fps, target_fps), 0, num_frames - 1)
+    left = np.floor(times + 1e-9).astype(np.intp)
+    return np.where(times - left < 0.5, left, np.minimum(left + 1, num_frames - 1))
 
 
 def sample_frames(points: np.ndarray, confidence: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -113,9 +113,7 @@ def prepare_clip(clip: PoseClip, settings: PoseSettings, frame: SignerFrame | No
         LandmarkError: the clip's layout cannot feed the model, or does not fit the clip.
     """
     _check_clip(clip, settings)
-    points, confidence = clip.points, clip.confidence
-    if settings.assign_hands:
-        points, confidence = assign_hands(points, confidence, clip.layout)
+    points, confidence = _assigned(clip, settings)
     if settings.signing_hand and signs_with_left(points, confidence, clip.layout):
         points, confidence = mirrored(points, confidence, clip.layout)
         clip = dataclasses.replace(clip, points=points, confidence=confidence)  # the frame is measured on it
@@ -146,6 +144,17 @@ def prepare_clip(clip: PoseClip, settings: PoseSettings, frame: SignerFrame | No
         )
         points, confidence = points[: settings.max_frames], confidence[: settings.max_frames]
     return _model_array(points, confidence, settings.num_coordinates)
+
+
+def _assigned(clip: PoseClip, settings: PoseSettings) -> tuple[np.ndarray, np.ndarray]:
+    if settings.assign_hands:
+        return assign_hands(clip.points, clip.confidence, clip.layout)
+    return clip.points, clip.confidence
+
+
+def is_mirrored(clip: PoseClip, settings: PoseSettings) -> bool:
+    """Whether `prepare_clip` shows the clip in a mirror, since its signer signs with the left hand."""
+    return bool(settings.signing_hand) and signs_with_left(*_assigned(clip, settings), clip.layout)
 
 
 def _model_array(points: np.ndarray, confidence: np.ndarray, num_coordinates: int) -> np.ndarray:

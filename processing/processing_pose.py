@@ -59,6 +59,7 @@ class PoseProcessor(ProcessorMixin):
         max_length: int | None = None,
         language: str | Sequence[str | None] | None = None,
         sign_language: str | Sequence[str | None] | None = None,
+        video: Any = None,
         **kwargs: Any,
     ) -> BatchFeature:
         """Model input for one clip or a list of clips.
@@ -70,9 +71,11 @@ class PoseProcessor(ProcessorMixin):
             max_length: cut labels to this many tokens; None cuts nothing.
             language, sign_language: of the text and of the signing, one for all clips or a list; they fill the prompt
                 and choose the language that is written.
+            video: what the poses were found in, for a checkpoint that looks at crops of the hands, too.
 
         Returns:
-            `pose_values` (B, T, V, C), `attention_mask` (B, T); with text, `labels` (B, L); with a prompt,
+            `pose_values` (B, T, V, C), `attention_mask` (B, T), with crops `crop_values` (B, T, 2, 3, P, P) and
+            `crop_mask` (B, T, 2); with text, `labels` (B, L); with a prompt,
             `prompt_input_ids` and `prompt_attention_mask` (B, P); with a language that has a code and without text,
             `forced_bos_token_id`, which `generate` takes.
         """
@@ -80,7 +83,8 @@ class PoseProcessor(ProcessorMixin):
             raise ClipError("expected poses, text or both, found neither; pass poses=")
         data: dict[str, Any] = {}
         if poses is not None:
-            data |= self.feature_extractor(poses, layout, fps, start_ms, end_ms, **kwargs)
+            shown = {} if video is None else {"video": video}
+            data |= self.feature_extractor(poses, layout, fps, start_ms, end_ms, **shown, **kwargs)
         texts = None if text is None else [text] if isinstance(text, str) else list(text)
         count = len(data[self.model_input_names[0]]) if poses is not None else len(texts or ())
         if texts is not None and len(texts) != count:
@@ -158,7 +162,8 @@ class PoseProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        return ["pose_values", "attention_mask"]
+        crops = self.feature_extractor.hand_crop_size is not None
+        return ["pose_values", "attention_mask"] + ["crop_values", "crop_mask"] * crops
 
 
 PoseProcessor.register_for_auto_class()

@@ -29,6 +29,7 @@ from slt_hf.training.arguments import (
 )
 from slt_hf.training.callbacks import ModelCardCallback, PredictionsCallback
 from slt_hf.training.collators import TranslationCollator
+from slt_hf.training.hand_crops import check_hand_crops
 from slt_hf.training.models import build_translation_model
 from slt_hf.training.resuming import resume_point
 from slt_hf.training.setup import build_augmentation, card_writer, evaluation_rows, training_rows
@@ -43,6 +44,7 @@ def main() -> None:
     model, processor = build_translation_model(model_arguments, data)
     adapted = add_lora(model, model_arguments) if model_arguments.lora_r else {}
 
+    check_hand_crops(processor.feature_extractor, data, augmentation)
     train = training_rows(data, processor.feature_extractor.fps, args.seed)
     dev = evaluation_rows(data, processor.feature_extractor.fps, args.seed)
     collate = TranslationCollator(

@@ -59,6 +59,7 @@ def load_clip(
     sample_id: str | None = None,
     progress: Callable[[int], None] | None = None,
     extractor: Any = None,
+    video: Any = None,
 ) -> PoseClip:
     """Read whatever shows signing.
 
@@ -70,12 +71,19 @@ def load_clip(
         sample_id: which sample, of a file that holds many.
         progress: called with the number of frames done while a video's poses are extracted.
         extractor: an open one of `slt_hf.poses.extraction`, which serves many videos; one is opened without it.
+        video: what the poses were found in, from the same beginning: the clip then knows where its hands are to be
+            seen, as one does whose poses are found here.
 
     Raises:
         SignDataError: if it cannot be read or understood.
     """
     from slt_hf.processing.pose_inputs import to_clip
 
+    if video is not None:
+        from slt_hf.processing.hand_crops import with_hands
+
+        clip = load_clip(source, layout, fps, start_ms, end_ms, sample_id, progress, extractor)
+        return with_hands(clip, video, start_ms, whole=end_ms is None)
     if is_video(source):
         from slt_hf.poses.extraction import extract_pose
 

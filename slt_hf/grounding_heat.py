@@ -50,6 +50,8 @@ def grounding_heat(translator: SignTranslator, clip: Any, windows: int = 16, bat
         inputs = {name: value.repeat_interleave(len(pairs), 0) for name, value in prepared.inputs.items()}
         for row, (start, end) in enumerate(pairs):
             inputs[main][row, start:end] = 0
+            if "crop_mask" in inputs:
+                inputs["crop_mask"][row, start:end] = 0
         scores = engine.log_probabilities(inputs, [hypothesis.tokens] * len(pairs))
         lost += [hypothesis.grounding(score) for score in scores]
     text = processor.batch_decode([hypothesis.tokens], skip_special_tokens=True)[0].strip()

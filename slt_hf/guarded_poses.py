@@ -9,6 +9,7 @@ import atexit
 import os
 import tempfile
 import threading
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ class GuardedExtractor:
             else:
                 path.write_bytes(source)
             try:
-                return self._extractor.extract(path, start_ms, end_ms)
+                clip = self._extractor.extract(path, start_ms, end_ms)
+                return replace(clip, hands=None)  # nobody may open the file again, in a process without limits
             except MemoryError:
                 raise VideoError(f"{name}: finding poses in it needs too much memory; send a smaller video") from None
             except (VideoError, ClipError) as error:

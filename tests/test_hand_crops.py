@@ -1,10 +1,13 @@
-"""Hand crops beside poses: cut where hands are, closed at first, opened by learning, absent from old checkpoints."""
+"""Hand crops beside poses: cut where and when the hands are, whatever happens to the clip; the image encoder's gate is
+closed at first, opened by learning, absent from old checkpoints."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -15,33 +18,71 @@ from test_modeling_sign_to_text import POSE, T5, tiny_model  # noqa: E402
 from transformers import UMT5Config  # noqa: E402
 
 from slt_hf.modeling import SignToTextConfig, SignToTextForConditionalGeneration, VideoEncoderConfig  # noqa: E402
-from slt_hf.processing.hand_crops import hand_crops, hand_middles  # noqa: E402
+from slt_hf.processing import PoseFeatureExtractor, VideoClip  # noqa: E402
+from slt_hf.processing.hand_crops import hand_middles, with_hands  # noqa: E402
 from slt_hf.processing.landmarks import get_layout  # noqa: E402
-from slt_hf.processing.pose_clip import PoseClip  # noqa: E402
-from slt_hf.processing.pose_errors import ClipError  # noqa: E402
+from slt_hf.processing.pose_augmentation import AugmentationSettings, augment_clip  # noqa: E402
+from slt_hf.processing.pose_clip import PoseClip, PoseWarning  # noqa: E402
+from slt_hf.processing.pose_errors import ClipError, VideoError  # noqa: E402
 
 LAYOUT = get_layout("signing_85")
+WIDTH, HEIGHT = 128, 96
+LEFT, RIGHT = (96, 48), (32, 48)  # where the hands' middles are
+RED, GREEN = 0, 1  # in `film`, the right hand is as red as its frame's number says, the left one as green
 
 
-def clip_of(frames: int = 4) -> PoseClip:
-    """Someone whose shoulders are 40 pixels apart, the right hand around (30, 50), the left one around (90, 50)."""
+def clip_of(frames: int = 4, fps: float = 25.0) -> PoseClip:
+    """Someone whose shoulders are 40 pixels apart; crops of their hands are 36 pixels wide."""
     points = np.full((frames, 85, 2), np.nan, np.float32)
-    places = {"left_shoulder": (80, 20), "right_shoulder": (40, 20), "left_elbow": (90, 40), "right_elbow": (30, 40),
-              "left_wrist": (90, 45), "right_wrist": (30, 45)}  # fmt: skip
+    places = {"left_shoulder": (84, 20), "right_shoulder": (44, 20), "left_elbow": (94, 38), "right_elbow": (34, 38),
+              "left_wrist": (94, 43), "right_wrist": (34, 43)}  # fmt: skip
     for name, place in places.items():
         points[:, LAYOUT.points.index(name)] = place
-    for side, x in (("left", 90), ("right", 30)):
+    for side, middle in (("left", LEFT), ("right", RIGHT)):
         hand = list(LAYOUT.parts[f"{side}_hand"])
-        points[:, hand] = np.array([x, 50]) + np.linspace(-5, 5, len(hand))[:, None]
+        points[:, hand] = np.array(middle) + np.linspace(-5, 5, len(hand))[:, None]
     confidence = np.asarray(np.isfinite(points).all(-1), np.float32)
-    return PoseClip(points, confidence, "signing_85", 25.0, 120, 100)
+    return PoseClip(points, confidence, "signing_85", fps, WIDTH, HEIGHT)
+
+
+def pictures(frames: int) -> np.ndarray:
+    """Frame k: 8 k of red around the right hand and of green around the left one, which is blue on its outer side."""
+    film = np.zeros((frames, HEIGHT, WIDTH, 3), np.uint8)
+    for k in range(frames):
+        film[k, :, :64, RED] = film[k, :, 64:, GREEN] = 8 * k
+    film[:, :, 96:, 2] = 200
+    return film
+
+
+def make_film(path: Path, frames: int = 25, fps: int = 25, film: np.ndarray | None = None) -> Path:
+    film = pictures(frames) if film is None else film
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"qp": "1"})
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = WIDTH, HEIGHT, "yuv444p", 12
+        for image in film:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_film(tmp_path_factory.mktemp("film") / "film.mp4")
+
+
+def numbers(crops: Any, colour: int = RED, slot: int = 1) -> list[int]:
+    """Which frames of the film the crops (T, 2, 3, P, P) of one hand show, by their colour."""
+    return np.round(np.asarray(crops)[:, slot, colour, 4:-4, 4:-4].mean((-1, -2)) / 8).astype(int).tolist()
+
+
+# Where
 
 
 def test_crops_show_the_hands_and_the_left_one_in_a_mirror() -> None:
-    frames = np.zeros((4, 100, 120, 3), np.uint8)
-    frames[:, 40:60, 30:48, 0] = 200  # red to the right of the right hand's middle
-    frames[:, 40:60, 72:90, 1] = 200  # green to the left of the left hand's middle
-    crops, seen = hand_crops(clip_of(), frames, size=24)
+    frames = np.zeros((4, HEIGHT, WIDTH, 3), np.uint8)
+    frames[:, 38:58, 32:50, 0] = 200  # red to the right of the right hand's middle
+    frames[:, 38:58, 78:96, 1] = 200  # green to the left of the left hand's middle
+    crops, seen = with_hands(clip_of(), frames).hands.cut(24)  # type: ignore[union-attr]
     assert crops.shape == (4, 2, 3, 24, 24) and seen.all()
     for hand, colour in ((0, 1), (1, 0)):
         assert crops[0, hand, colour, 8:16, 14:22].min() > 150
@@ -50,25 +91,197 @@ def test_crops_show_the_hands_and_the_left_one_in_a_mirror() -> None:
 
 def test_a_hand_without_points_is_looked_for_beyond_its_wrist() -> None:
     clip = clip_of()
-    clip.confidence[1, list(LAYOUT.parts["right_hand"])] = 0
-    clip.confidence[2, list(LAYOUT.parts["right_hand"])] = 0
+    clip.confidence[1:3, list(LAYOUT.parts["right_hand"])] = 0
     clip.confidence[2, LAYOUT.points.index("right_wrist")] = 0
-    middles = hand_middles(clip)
-    np.testing.assert_allclose(middles[0, 1], [30, 50], atol=1e-4)
-    np.testing.assert_allclose(middles[1, 1], [30, 46.5], atol=1e-4)  # wrist at 45, elbow at 40
+    middles, half = hand_middles(clip)
+    assert half == pytest.approx(0.9 * 40 / 2)
+    np.testing.assert_allclose(middles[0, 1], RIGHT, atol=1e-4)
+    np.testing.assert_allclose(middles[1, 1], [34, 44.5], atol=1e-4)  # wrist at 43, elbow at 38
     assert np.isnan(middles[2, 1]).all() and np.isfinite(middles[2, 0]).all()
-    _, seen = hand_crops(clip, np.zeros((4, 100, 120, 3), np.uint8), 16)
+    _, seen = with_hands(clip, np.zeros((4, HEIGHT, WIDTH, 3), np.uint8)).hands.cut(16)  # type: ignore[union-attr]
     assert seen.tolist() == [[1, 1], [1, 1], [1, 0], [1, 1]]
 
 
-def test_crops_are_those_of_the_frames_that_the_model_sees() -> None:
-    frames = np.zeros((4, 100, 120, 3), np.uint8) + np.arange(4, dtype=np.uint8)[:, None, None, None] * 50
-    crops, _ = hand_crops(clip_of(), frames, 8, fps=50.0, num_frames=7)
-    assert crops[:, 1, 0, 4, 4].tolist() == [0, 0, 50, 100, 100, 100, 150]  # 0, 20, 40, ... ms of frames every 40 ms
+def test_a_hand_out_of_the_picture_is_not_seen_and_one_at_its_edge_has_black_beside_it() -> None:
+    clip = clip_of(2)
+    hand = list(LAYOUT.parts["right_hand"])
+    clip.points[0, hand] -= [28, 0]
+    clip.points[1, hand] += [0, 60]
+    crops, seen = with_hands(clip, np.full((2, HEIGHT, WIDTH, 3), 255, np.uint8)).hands.cut(36)  # type: ignore[union-attr]
+    assert seen.tolist() == [[1, 1], [1, 0]]
+    assert crops[0, 1, :, :, :13].max() == 0 and crops[0, 1, :, :, 15:].min() == 255  # the edge is 14 pixels in
+
+
+def test_hands_that_the_detector_confused_go_with_their_poses() -> None:
+    clip = clip_of()
+    left, right = (list(LAYOUT.parts[f"{side}_hand"]) for side in ("left", "right"))
+    clip.points[:, left], clip.points[:, right] = clip.points[:, right].copy(), clip.points[:, left].copy()
+    crops = PoseFeatureExtractor(hand_crop_size=16)(clip, video=pictures(4))["crop_values"][0]
+    assert numbers(crops, RED, slot=1) == numbers(crops, GREEN, slot=0) == [0, 1, 2, 3]
+
+
+def test_poses_of_a_scaled_picture_find_the_hands_in_the_large_one() -> None:
+    small = clip_of()
+    small = replace(small, points=small.points / 2, width=WIDTH // 2, height=HEIGHT // 2)
+    expected = with_hands(clip_of(), pictures(4)).hands.cut(16)[0]  # type: ignore[union-attr]
+    np.testing.assert_array_equal(with_hands(small, pictures(4)).hands.cut(16)[0], expected)  # type: ignore[union-attr]
+
+
+def test_fractions_of_the_picture_are_refused() -> None:
+    clip = clip_of()
+    clip = replace(clip, points=clip.points / 128, width=None, height=None)
+    with pytest.raises(ClipError, match="expected landmarks in pixels of the video, found shoulders 0.31 apart"):
+        PoseFeatureExtractor(hand_crop_size=16)(clip, video=pictures(4))
+
+
+# When
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(25.0, range(25)), (12.5, range(0, 25, 2))])
+def test_crops_are_of_the_frames_that_the_model_sees(film: Path, rate: float, expected: range) -> None:
+    batch = PoseFeatureExtractor(fps=rate, hand_crop_size=16)(clip_of(25), video=film)
+    assert batch["crop_values"].dtype == np.uint8 and batch["crop_values"].shape[1] == batch["pose_values"].shape[1]
+    crops, count = batch["crop_values"][0], batch["pose_values"].shape[1]
+    assert numbers(crops) == numbers(crops, GREEN, slot=0) == list(expected)[:count]
+
+
+def test_a_part_of_the_poses_has_the_crops_of_that_part(film: Path) -> None:
+    extractor = PoseFeatureExtractor(hand_crop_size=16, max_frames=5)
+    with pytest.warns(PoseWarning, match="the model reads the first 5"):
+        crops = extractor(clip_of(25), video=film, start_ms=200, end_ms=600)["crop_values"][0]
+    assert numbers(crops) == [5, 6, 7, 8, 9]
+    held = extractor(clip_of(4), video=VideoClip(film, 400, 560))  # poses of a part, cut before
+    assert numbers(held["crop_values"][0]) == [10, 11, 12, 13]
+
+
+def test_rounded_rates_match_frame_by_frame_and_other_rates_by_time(tmp_path: Path) -> None:
+    """Poses of a film of 30 Hz that say 29.8 or, in the old .pose header, 29; and poses at half its rate."""
+    path = make_film(tmp_path / "film.mp4", frames=30, fps=30)
+    for stated in (29.8, 29.0):
+        clip = clip_of(30, stated)
+        same = PoseFeatureExtractor(fps=stated, hand_crop_size=16)
+        assert numbers(same(clip, video=path)["crop_values"][0]) == list(range(30))
+    half = PoseFeatureExtractor(fps=15, hand_crop_size=16)(clip_of(15, 15.0), video=path)
+    assert numbers(half["crop_values"][0]) == list(range(0, 30, 2))
+
+
+def test_only_the_frames_needed_are_kept_in_memory_one_at_a_time(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from slt_hf.processing import video_frames
+
+    shown: list[float] = []
+    decode_at = video_frames.decode_at
+
+    def watched(*given: Any) -> Any:
+        for frame in decode_at(*given):
+            shown.append(frame.time_ms)
+            yield frame
+
+    monkeypatch.setattr(video_frames, "decode_at", watched)
+    PoseFeatureExtractor(fps=5, hand_crop_size=16)(clip_of(25), video=film)
+    np.testing.assert_allclose(shown, [0, 200, 400, 600, 800])
+
+
+def test_a_mirrored_signer_has_mirrored_and_swapped_crops(film: Path) -> None:
+    """Clips of left-handed signers are mirrored by the processor: as if the film had been."""
+    clip = clip_of(25)
+    clip.confidence[::2, list(LAYOUT.parts["right_hand"])] = 0  # the left hand signs
+    extractor = PoseFeatureExtractor(signing_hand="right", hand_crop_size=16)
+    batch = extractor(clip, video=film)
+    left = LAYOUT.points.index("left_hand_wrist")
+    assert (batch["pose_values"][0, ::2, left, 2] == 0).all(), "the clip is mirrored"
+    crops = batch["crop_values"][0]
+    assert numbers(crops, GREEN, slot=1) == numbers(crops, RED, slot=0) == list(range(25))
+    lost = PoseClip(clip.points, clip.confidence, clip.layout, clip.fps, WIDTH, HEIGHT)
+    lost.points = clip.points[:, list(LAYOUT.mirror)] * [-1, 1] + [WIDTH, 0]
+    lost.confidence = clip.confidence[:, list(LAYOUT.mirror)]
+    flipped = extractor(lost, video=pictures(25)[:, :, ::-1])
+    np.testing.assert_allclose(flipped["pose_values"], batch["pose_values"], atol=1e-5)
+    np.testing.assert_allclose(flipped["crop_values"][0].astype(int), crops.astype(int), atol=6)  # by compression
+
+
+def test_poses_alone_go_without_crops_and_say_so_once() -> None:
+    extractor = PoseFeatureExtractor(hand_crop_size=16)
+    with pytest.warns(PoseWarning, match="poses without their video: it goes by landmarks alone") as told:
+        batch = extractor([clip_of(4), clip_of(6)])
+    assert set(batch) == {"pose_values", "attention_mask"} and len(told) == 1
+    with pytest.warns(PoseWarning, match="landmarks alone"):
+        batch = extractor([clip_of(4), clip_of(6)], video=[pictures(4), None])
+    assert batch["crop_mask"].sum((1, 2)).tolist() == [8, 0] and batch["crop_values"].shape[:2] == (2, 6)
+
+
+def test_what_is_not_the_poses_own_video_is_refused(film: Path, tmp_path: Path) -> None:
+    extractor = PoseFeatureExtractor(hand_crop_size=16)
     with pytest.raises(ClipError, match="expected 4 frames, one a pose, found 3"):
-        hand_crops(clip_of(), frames[:3])
+        extractor(clip_of(4), video=pictures(3))
+    with pytest.raises(ClipError, match="expected a video as long as its poses"):
+        extractor(clip_of(60), video=film)
+    with pytest.raises(VideoError, match="nothing there"):
+        extractor(clip_of(4), video=tmp_path / "absent.mp4")
+    with pytest.raises(VideoError, match="fetch the file first"):
+        extractor(clip_of(4), video="https://example.org/film.mp4")
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    with pytest.raises(VideoError, match="expected a readable video"):
+        extractor(clip_of(4), video=tmp_path / "empty.mp4")
+    with pytest.raises(ClipError, match="expected poses alone, since this checkpoint has no crops"):
+        PoseFeatureExtractor()(clip_of(4), video=pictures(4))
+    with pytest.raises(ClipError, match="video: expected one value, or one for each of 2 clips, found 3"):
+        extractor([clip_of(4)] * 2, video=[pictures(4)] * 3)
+    clip = with_hands(clip_of(4), pictures(4))
+    with pytest.raises(ClipError, match="expected pictures of the hands for 3 frames, found 4"):
+        extractor(replace(clip, points=clip.points[1:], confidence=clip.confidence[1:]))
+    with pytest.raises(ClipError, match="hand_crop_size: expected 8 or more"):
+        PoseFeatureExtractor(hand_crop_size=4)
 
 
+# What is done to a training clip is done to its crops
+
+
+def varied(film: Any, **how: float) -> tuple[PoseClip, np.ndarray, np.ndarray]:
+    clip = augment_clip(with_hands(clip_of(25), film), np.random.default_rng(4), AugmentationSettings(**how))
+    batch = PoseFeatureExtractor(hand_crop_size=16)(clip)
+    return clip, batch["crop_values"][0], batch["crop_mask"][0]
+
+
+def test_tempo_and_trim_move_crops_as_they_move_poses(film: Path) -> None:
+    clip, crops, _ = varied(film, trim=0.4)
+    assert len(crops) == clip.num_frames < 25
+    first = numbers(crops)[0]
+    assert first > 0 and numbers(crops) == list(range(first, first + len(crops)))
+    clip, crops, _ = varied(film, tempo=0.5)
+    expected = np.floor(np.arange(len(crops)) * clip.fps / 25 + 0.5)  # of frame k of the model, at 25 Hz
+    assert clip.fps != 25 and np.abs(numbers(crops) - np.minimum(expected, 24)).max() <= 0.5
+
+
+def test_a_mirrored_training_clip_has_swapped_crops(film: Path) -> None:
+    _, crops, _ = varied(film, mirror=1.0)
+    assert numbers(crops, GREEN, slot=1) == numbers(crops, RED, slot=0) == list(range(25))
+
+
+def test_hidden_frames_and_hands_hide_their_crops(film: Path) -> None:
+    clip, _, seen = varied(film, frame_dropout=0.5)
+    hidden = ~(clip.confidence > 0).any(1)
+    assert 0 < hidden.sum() < 25 and (seen == ~hidden[:, None]).all()
+    for seed in range(20):
+        clip = augment_clip(
+            with_hands(clip_of(25), film), np.random.default_rng(seed), AugmentationSettings(part_dropout=1.0)
+        )
+        there = [(clip.confidence[:, list(LAYOUT.parts[f"{side}_hand"])] > 0).any() for side in ("left", "right")]
+        assert np.isfinite(clip.hands.middles).all((0, 2)).tolist() == there  # type: ignore[union-attr]
+
+
+def test_a_turned_picture_turns_its_crops() -> None:
+    """A quarter turn, clockwise as y points down: what was right of each hand is below it, also behind a mirror."""
+    frames = np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)
+    for x, y in (LEFT, RIGHT):
+        frames[:, y - 5 : y + 5, x + 4 : x + 12] = 255
+    hands = with_hands(clip_of(1), frames).hands
+    crops = hands.turned(np.array([[0.0, -1.0], [1.0, 0.0]])).cut(36)[0][0, :, 0]  # type: ignore[union-attr]
+    for crop in crops:
+        y, x = np.argwhere(crop > 127).mean(0)
+        assert (x, y) == (pytest.approx(17.5, abs=0.6), pytest.approx(17.5 + 8, abs=0.6))
+
+
+# The image encoder
 def inputs(frames: int = 9) -> dict[str, Any]:
     torch.manual_seed(1)
     mask = torch.ones(2, frames, dtype=torch.long)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from slt_hf.data.storage import decode_clip
 from slt_hf.errors import ManifestError
+from slt_hf.processing.hand_crops import with_hands, with_stored_hands
 from slt_hf.processing.landmarks import get_layout
 from slt_hf.processing.pose_files import PoseClip
 from slt_hf.processing.video_clip import VideoClip, to_video_clip
@@ -60,8 +61,8 @@ class SignCollator:
         self.seed = seed
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
-        """The batch: `pose_values` (B, T, V, C) or `pixel_values` (B, T, 3, H, W), `attention_mask` (B, T) and `labels`
-        (B, L) or (B,)."""
+        """The batch: `pose_values` (B, T, V, C) or `pixel_values` (B, T, 3, H, W), `attention_mask` (B, T), with crops
+        of hands `crop_values` and `crop_mask`, and `labels` (B, L) or (B,)."""
         rows = [as_mapping(row) for row in rows]
         texts = None if self.text_column is None else [filled(row, self.text_column) for row in rows]
         if "pose_values" in rows[0]:
@@ -88,13 +89,15 @@ class SignCollator:
         return batch
 
     def clips(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """The rows' clips as the processor takes them, augmented."""
+        """The rows' clips as the processor takes them, augmented; with their hands where it makes crops of those."""
         extractor = getattr(self.processor, "feature_extractor", self.processor)
         clips: Any = (video_clip_of(row) for row in rows)
         if not sees_frames(extractor):
             # augmentation may turn hands in three dimensions
             num_axes = extractor.num_coordinates - 1 if self.augmentation is None else None
             clips = (clip_of(row, extractor.layout, num_axes) for row in rows)
+            if extractor.hand_crop_size is not None:
+                clips = (with_hands_of(row, clip) for row, clip in zip(rows, clips, strict=True))
         return [self._augmented(clip, row, place) for place, (clip, row) in enumerate(zip(clips, rows, strict=True))]
 
     def _augmented(self, clip: Any, row: Mapping[str, Any], place: int) -> Any:
@@ -134,10 +137,7 @@ def video_clip_of(row: Mapping[str, Any]) -> VideoClip:
         ManifestError: if it has none.
     """
     video = row.get("video") if row.get("clip") is None else row["clip"]
-    if isinstance(video, Mapping):
-        video = video.get("bytes") or video.get("path")
-    if isinstance(video, pa.Buffer):  # of a shard with decoded clips
-        video = video.to_pybytes()
+    video = bytes_of(video)
     if video is None:
         raise ManifestError(
             f"row {row.get('id')}: expected a video, found none{' but poses' if row.get('pose') else ''}; name its "
@@ -145,6 +145,37 @@ def video_clip_of(row: Mapping[str, Any]) -> VideoClip:
         )
     fps = row.get("fps") if isinstance(video, np.ndarray) else None  # files know their own times
     return to_video_clip(video, fps, row.get("start_ms"), row.get("end_ms"))
+
+
+def with_hands_of(row: Mapping[str, Any], clip: PoseClip, needed: bool = True) -> PoseClip:
+    """A row's clip, which knows where its hands are to be seen: in the crops that were cut before (column `hands`), or
+    in its video.
+
+    Args:
+        needed: a row with neither is an error; otherwise its clip comes back as it is.
+
+    Raises:
+        ManifestError: if the row has poses alone.
+    """
+    if row.get("hands") is not None:
+        return with_stored_hands(clip, bytes_of(row["hands"]))
+    video = row.get("video")
+    if video is None and needed and clip.hands is None:
+        raise ManifestError(
+            f"row {row.get('id')}: expected poses and the video that they were found in, since crops of the hands are "
+            "learned, found poses alone; name it in the column video, or train without hand_crop_width"
+        )
+    if video is None:
+        return clip
+    start, end = row.get("start_ms"), row.get("end_ms")
+    return with_hands(clip, bytes_of(video), start, whole=end is None)
+
+
+def bytes_of(value: Any) -> Any:
+    """A column of a shard, a Hub data set or a manifest as bytes or a path."""
+    if isinstance(value, Mapping):
+        value = value.get("bytes") or value.get("path")
+    return value.to_pybytes() if isinstance(value, pa.Buffer) else value
 
 
 def clip_of(row: Mapping[str, Any], layout: str | None = None, num_axes: int | None = None) -> PoseClip:

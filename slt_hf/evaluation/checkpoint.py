@@ -18,7 +18,7 @@ from slt_hf.evaluation.robustness import Disturbance
 
 CLIP_COLUMNS = frozenset(
     "clip pose confidence video num_frames num_landmarks num_coordinates layout fps width height num_people offset "
-    "scale start_ms end_ms index epoch bbox checksum extras".split()
+    "scale start_ms end_ms index epoch bbox checksum extras hands".split()
 )
 LANGUAGES = ("language", "sign_language")
 TOP_K = 10  # ranked labels kept, as far as R@10 needs
@@ -62,6 +62,11 @@ class Checkpoint:
     def sees_frames(self) -> bool:
         """Whether it reads videos rather than poses."""
         return self.model.processor.model_input_names[0] == "pixel_values"
+
+    @property
+    def makes_crops(self) -> bool:
+        """Whether it looks at crops of the hands beside the poses."""
+        return "crop_values" in self.model.processor.model_input_names
 
     def __call__(self, clips: Sequence[Any], **languages: str | None) -> list[Output]:
         """One output per clip; `language` and `sign_language` where `wants_languages`.
@@ -150,7 +155,7 @@ def predict(
         clips: dict[int, Any] = {}
         for place in batch:
             try:
-                clip = read_row(rows[place], checkpoint.sees_frames)
+                clip = read_row(rows[place], checkpoint.sees_frames, checkpoint.makes_crops)
                 clips[place] = clip if disturbance is None else disturbance(clip, np.random.default_rng((seed, place)))
             except SignDataError as error:
                 outputs[place] = Output(failure=str(error))
@@ -158,9 +163,9 @@ def predict(
     return sorted(outputs.items())
 
 
-def read_row(row: Mapping[str, Any], frames: bool = False) -> Any:
-    """The clip of a row, for a checkpoint that sees `frames` a VideoClip; the poses of a row that has only a video are
-    extracted here."""
+def read_row(row: Mapping[str, Any], frames: bool = False, crops: bool = False) -> Any:
+    """The clip of a row, for a checkpoint that sees `frames` a VideoClip, for one that looks at `crops` of the hands
+    with where those are to be seen; the poses of a row that has only a video are extracted here."""
     if frames:
         from slt_hf.data.collator import video_clip_of
 
@@ -169,9 +174,9 @@ def read_row(row: Mapping[str, Any], frames: bool = False) -> Any:
         from slt_hf.clips import load_clip
 
         return load_clip(row["video"], start_ms=row.get("start_ms"), end_ms=row.get("end_ms"))
-    from slt_hf.data.collator import clip_of  # imports pyarrow, which scoring two files must not need
+    from slt_hf.data.collator import clip_of, with_hands_of  # imports pyarrow, which scoring two files must not need
 
-    return clip_of(row)
+    return with_hands_of(row, clip_of(row), needed=False) if crops else clip_of(row)
 
 
 def run(checkpoint: Checkpoint, clips: Sequence[Any], languages: Mapping[str, str | None]) -> list[Output]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from slt_hf.processing.hand_crops import with_hands
 from slt_hf.processing.pose_files import PoseClip
 
 # T frames, V landmarks, C coordinates
@@ -62,7 +63,8 @@ def make_clip(
     points, confidence = points.astype(np.float32), np.clip(confidence, 0, 1).astype(np.float32)
     points = np.where((confidence > 0)[..., None], points, np.nan)
     frames, rate = constant_rate(times_ms, fps)
-    return PoseClip(points[frames], confidence[frames], layout, rate, width, height, 1, source)
+    clip = PoseClip(points[frames], confidence[frames], layout, rate, width, height, 1, source)
+    return with_hands(clip, source, times_ms=times_ms[frames])
 
 
 def constant_rate(times_ms: np.ndarray, fps: float | None) -> tuple[np.ndarray, float]:

@@ -27,6 +27,7 @@ from slt_hf.modeling import (
 from slt_hf.processing import PoseFeatureExtractor, PoseProcessor, SignVideoProcessor
 from slt_hf.processing.landmarks import get_layout
 from slt_hf.training.arguments import DataArguments, ModelArguments, mapping
+from slt_hf.training.hand_crops import fit_processor, load_translation_model, refuse_hand_crops
 from slt_hf.training.loading import load_checkpoint
 from slt_hf.training.video_models import (
     build_video_classifier,
@@ -188,10 +189,16 @@ def build_translation_model(model: ModelArguments, data: DataArguments) -> tuple
     processor_class = SignVideoProcessor if frames else PoseProcessor
     if frames and model.head == "ctc":
         raise RecipeError("head: expected attention for a model that sees frames, found ctc; remove the option")
+    if frames or model.head == "ctc":
+        refuse_hand_crops(model, data, "a model that sees frames" if frames else "head: ctc")
     if model.model_name_or_path is not None:
         processor = processor_class.from_pretrained(model.model_name_or_path)
-        cls = PoseEncoderForCTC if model.head == "ctc" else SignToTextForConditionalGeneration
-        return load_checkpoint(cls, model.model_name_or_path), processor
+        if model.head == "ctc":
+            return load_checkpoint(PoseEncoderForCTC, model.model_name_or_path), processor
+        loaded = load_translation_model(model)
+        if not frames:
+            fit_processor(processor.feature_extractor, loaded, data)
+        return loaded, processor
     encoder: PreTrainedModel | None = build_video_encoder(model) if frames else None
     extractor: Any = build_feature_extractor(data) if encoder is None else build_video_extractor(encoder, data)
     tokenizer = load_tokenizer(model)
@@ -206,7 +213,10 @@ def build_translation_model(model: ModelArguments, data: DataArguments) -> tuple
         encoder,
         text_model,
         text_encoder=model.text_encoder,  # type: ignore[arg-type]
+        hand_crop_width=model.hand_crop_width,
     )
+    if not frames:
+        fit_processor(extractor, joined, data)
     # text models come with limits of their own, T5 with 20 tokens: outputs may be as long as targets
     joined.generation_config.max_length, joined.generation_config.max_new_tokens = None, data.max_target_tokens
     return joined, processor
@@ -239,6 +249,7 @@ def build_classification_model(
 ) -> tuple[PreTrainedModel, Any]:
     """A model that names an isolated sign, with its feature extractor."""
     check_quantization(model, "isolated signs")
+    refuse_hand_crops(model, data, "isolated signs")
     if sees_frames(model):
         return build_video_classifier(model, data, classes)
     if model.model_name_or_path is not None:
@@ -264,6 +275,7 @@ def with_encoder(cls: Any, encoder: PoseEncoderModel, fields: dict[str, Any], se
 def build_dual_encoder(model: ModelArguments, data: DataArguments) -> tuple[SignTextDualEncoderModel, PoseProcessor]:
     """Pose encoder and frozen text encoder for the contrastive stage, with their processor."""
     check_quantization(model, "the contrastive stage")
+    refuse_hand_crops(model, data, "the contrastive stage")
     if model.model_name_or_path is not None:
         processor = PoseProcessor.from_pretrained(model.model_name_or_path)
         return load_checkpoint(SignTextDualEncoderModel, model.model_name_or_path), processor

@@ -21,7 +21,8 @@ from slt_hf.model_card import write_card
 from slt_hf.training.arguments import ModelArguments, mapping
 
 LAYER = re.compile(r"^(.*?)\b(?:layers|layer|block|h)\.(\d+)\.")
-ENCODER_PARTS = ("encoder.", "projector.", "videomae.", "i3d.")
+ENCODER_PARTS = ("encoder.", "projector.", "hand_crops.", "videomae.", "i3d.")
+HAND_CROP_GATE = "hand_crops.gate"
 
 
 class EpochDataLoader(DataLoader):
@@ -160,13 +161,15 @@ class SignTrainerMixin(Trainer):
 
     @property
     def needs_parameter_groups(self) -> bool:
-        """Layer-wise rates, or parameters that are frozen now and trained later (which the Trainer would leave out)."""
+        """Layer-wise rates, a gate's own, or parameters that are frozen now and trained later (which the Trainer would
+        leave out)."""
         a = self.model_arguments
-        return a.layerwise_lr_decay != 1.0 or a.encoder_lr_multiplier != 1.0 or bool(a.unfreeze_at_epoch)
+        gated = any(name.endswith(HAND_CROP_GATE) for name, _ in self.model.named_parameters())
+        return gated or a.layerwise_lr_decay != 1.0 or a.encoder_lr_multiplier != 1.0 or bool(a.unfreeze_at_epoch)
 
     def parameter_groups(self, model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
         """Parameters by (learning rate, weight decay)."""
-        decayed = set(self.get_decay_parameter_names(model))
+        decayed = {name for name in self.get_decay_parameter_names(model) if not name.endswith(HAND_CROP_GATE)}
         later = tuple(self.model_arguments.unfreeze_at_epoch or ())
         multipliers = learning_rate_multipliers(model, self.model_arguments)
         groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
@@ -195,7 +198,8 @@ def learning_rate_multipliers(model: nn.Module, arguments: ModelArguments) -> di
             depth[match[1]] - 1 - int(match[2]) if match else deepest if "embed" in name or "shared" in name else 0
         )
         stage = arguments.encoder_lr_multiplier if name.startswith(ENCODER_PARTS) else 1.0
-        multipliers[name] = stage * arguments.layerwise_lr_decay**below_top
+        gate = arguments.hand_crop_gate_lr_multiplier if name.endswith(HAND_CROP_GATE) else 1.0
+        multipliers[name] = stage * gate * arguments.layerwise_lr_decay**below_top
     return multipliers
 
 
