@@ -19,6 +19,8 @@ class Use:
     name: str
     distributions: tuple[str, ...]
     remedy: str
+    command: str | None = None
+    """The command that is this use; what it lacks comes with this extra, not with one that shares a part"""
 
     def missing(self) -> list[str]:
         return [name for name in self.distributions if version_of(name) is None]
@@ -27,20 +29,36 @@ class Use:
 USES = [
     Use("translate with PyTorch", ("torch", "transformers", "accelerate"), 'pip install "slt_hf[torch]"'),
     Use("run exported graphs", ("onnxruntime", "tokenizers"), 'pip install "slt_hf[onnx]"'),
-    Use("export checkpoints", ("torch", "transformers", "onnx", "onnxscript"), 'pip install "slt_hf[export]"'),
+    Use(
+        "export checkpoints", ("torch", "transformers", "onnx", "onnxscript"), 'pip install "slt_hf[export]"', "export"
+    ),
     Use("read corpora and videos", ("datasets", "pyarrow", "pandas", "av"), 'pip install "slt_hf[data]"'),
     Use("train", ("torch", "transformers", "accelerate", "datasets", "peft"), 'pip install "slt_hf[train]"'),
-    Use("evaluate", ("sacrebleu", "rouge-score", "jiwer"), 'pip install "slt_hf[evaluate]"'),
+    Use("train vision-language models", ("trl",), 'pip install "slt_hf[vlm]"'),
+    Use("evaluate", ("sacrebleu", "rouge-score", "jiwer", "matplotlib"), 'pip install "slt_hf[evaluate]"', "evaluate"),
+    Use("ask a server over gRPC or live", ("tritonclient", "websockets"), 'pip install "slt_hf[client]"', "client"),
+    Use(
+        "serve", ("torch", "fastapi", "uvicorn", "limits", "prometheus-client"), 'pip install "slt_hf[serve]"', "serve"
+    ),
+    Use("look at clips in the browser", ("gradio",), 'pip install "slt_hf[demo]"'),
     Use("run the tests", ("pytest", "hypothesis", "mypy", "ruff"), 'pip install "slt_hf[dev]"'),
 ]
+
+# Modules that come with a distribution of another name.
+COMES_WITH = {
+    "datatrove": "datasets", "google": "tritonclient", "grpc": "tritonclient", "onnx-ir": "onnxscript",
+    "pebble": "datasets", "sentencepiece": "transformers", "starlette": "fastapi",
+}  # fmt: skip
 
 BASE = ("slt_hf", "numpy", "pose-format", "safetensors", "huggingface_hub", "tokenizers", "pillow", "typer")
 
 
-def remedy_for(module: str) -> str | None:
-    """How to install what a missing module belongs to; None if none of our uses needs it."""
+def remedy_for(module: str, command: str | None = None) -> str | None:
+    """How to install what a missing module belongs to, for a command; None if none of our uses needs it."""
     name = module.split(".")[0].replace("_", "-")
-    return next((use.remedy for use in USES if name in use.distributions), None)
+    uses = [use for use in USES if COMES_WITH.get(name, name) in use.distributions]
+    own = [use for use in uses if use.command == command]
+    return next((use.remedy for use in own or uses), None)
 
 
 def version_of(distribution: str) -> str | None:

@@ -141,6 +141,7 @@ def add_code(folder: Path) -> None:
 @contextmanager
 def _hub_errors(doing: str) -> Iterator[None]:
     """Say what the Hub refused, and what to do about it."""
+    import httpx2  # what huggingface_hub asks with: a failed connection is no OSError there
     from huggingface_hub import errors
 
     remedies: list[tuple[type[Exception], str]] = [
@@ -154,6 +155,7 @@ def _hub_errors(doing: str) -> Iterator[None]:
         (errors.OfflineModeIsEnabled, "unset HF_HUB_OFFLINE to reach the Hub"),
         (errors.HFValidationError, "write it as organisation/name, or give the path of an existing folder"),
         (errors.HfHubHTTPError, "set HF_TOKEN in the environment or .env to a token that may do this"),
+        (httpx2.TransportError, "check the network and HF_ENDPOINT"),
         (OSError, "check the network and HF_ENDPOINT"),
     ]
     try:

@@ -14,6 +14,7 @@ import pytest
 from command_line import cli
 from typer.testing import CliRunner
 
+import slt_hf
 from slt_hf.cli.main import app
 from slt_hf.processing.landmarks import convert
 from slt_hf.processing.pose_files import PoseClip, write_pose
@@ -51,9 +52,13 @@ def pose(tmp_path: Path) -> Path:
 
 def test_every_command_is_listed_and_explains_itself():
     shown = run("--help")
-    assert all(command in shown for command in COMMANDS)
+    assert all(command in shown for command in COMMANDS) and "..." not in shown.split("Commands:")[1]  # no line is cut
     for command in COMMANDS:
         assert "Usage" in run(command, "--help")
+
+
+def test_version_is_that_of_the_package():
+    assert run("--version") == f"slt_hf {slt_hf.__version__}\n"
 
 
 def test_translate_prints_one_json_object_a_clip(pose: Path, tiny_checkpoint: Path):

@@ -113,6 +113,13 @@ def test_refusal_of_the_hub_is_one_line_with_a_remedy(hub: HubServer, pushable: 
     assert done.exit_code == 2 and "HF_TOKEN" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", [["push", "FOLDER", "org/tiny"], ["push-space", "org/space"]])
+def test_a_hub_that_cannot_be_reached_is_one_line(hub: HubServer, pushable: Path, command: list[str]):
+    hub.__exit__()  # its address refuses connections from here on
+    done = cli(*[str(pushable) if word == "FOLDER" else word for word in command])
+    assert done.exit_code == 2 and "check the network" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("name", ["config.json", "processor_config.json", "model.safetensors"])
 def test_incomplete_folder_is_not_pushed(tiny_checkpoint: Path, name: str):
     (tiny_checkpoint / name).unlink()

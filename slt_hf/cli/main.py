@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -39,12 +40,47 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: rich alone would take longer to import than everything else here
 )
 
-COMMANDS = (
-    demo, translate, evaluate, check_model, info, inspect, view, draw, push, env, manifest, prepare, extract,
-    push_dataset, push_space, serve, client, export, convert_i3d, explain, decode_clips,
-)  # fmt: skip
-for command in COMMANDS:
-    app.command(command.__name__.replace("_", "-"))(command)
+# In the order of `slt-hf --help`, each with its line there; the docstring says the rest.
+COMMANDS: dict[Callable[..., None], str] = {
+    demo: "Sign a sentence, draw it, and read it back.",
+    translate: "Clips to text: pose files, videos, folders.",
+    evaluate: "Score outputs, or a checkpoint on a split.",
+    explain: "Draw what an answer rests on.",
+    info: "What a clip or a checkpoint is.",
+    draw: "Skeletons as a sheet or an animation.",
+    view: "Look at keypoints in the browser.",
+    env: "Versions, devices, and what is missing for what.",
+    manifest: "A corpus' annotations to manifest rows.",
+    extract: "Videos to pose files.",
+    prepare: "A manifest to shards to train from.",
+    decode_clips: "Clips of videos, cut once and small.",
+    inspect: "Counts, lengths and gaps of a dataset.",
+    check_model: "Whether a text model can write for signing.",
+    convert_i3d: "A checkpoint from public I3D weights.",
+    push: "Publish a checkpoint on the Hub.",
+    push_dataset: "Publish shards on the Hub.",
+    push_space: "Publish a Space that translates.",
+    export: "Graphs that run without PyTorch.",
+    serve: "A page with a camera, REST, gRPC, live streams.",
+    client: "Ask a server for translations.",
+}
+for command, line in COMMANDS.items():
+    app.command(command.__name__.replace("_", "-"), short_help=line)(command)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        from slt_hf import __version__
+
+        print(f"slt_hf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def slt_hf(
+    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Sign language translation and recognition, native to the Hugging Face Hub."""
 
 
 def main() -> None:
@@ -59,7 +95,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         from slt_hf.environment import remedy_for
 
-        remedy = remedy_for(error.name or "")
+        remedy = remedy_for(error.name or "", next(iter(sys.argv[1:]), None))
         if remedy is None:
             raise
         fail(f"this needs {error.name}, which is not installed here; {remedy}")
