@@ -24,6 +24,7 @@ from slt_hf.confidence import Calibration
 from slt_hf.engines import Hypothesis, LabelEngine, TextEngine, TorchClassifier, TorchCTC, TorchGenerator
 from slt_hf.errors import ClipError, RecipeError
 from slt_hf.label_ngrams import LabelNgrams
+from slt_hf.processing.pose_inputs import per_clip
 from slt_hf.vlm.checkpoint import is_vlm, load_vlm
 
 if TYPE_CHECKING:
@@ -106,9 +107,15 @@ class Preparer:
     def __init__(self, processor: Any):
         self.processor = processor
         self.reads_video = reads_video(processor)
+        self.makes_crops = "crop_values" in processor.model_input_names
 
     def __call__(
-        self, clips: Any, batch_size: int, languages: Mapping[str, str | None] | None = None, **how: Any
+        self,
+        clips: Any,
+        batch_size: int,
+        languages: Mapping[str, str | None] | None = None,
+        video: Any = None,
+        **how: Any,
     ) -> Iterator[Prepared]:
         """Batches in the order of the clips.
 
@@ -116,28 +123,40 @@ class Preparer:
             clips: one clip or a list: path, bytes, PoseClip, pose-format Pose, or array with `layout=` and `fps=`; for
                 a checkpoint that reads frames path, bytes, picture, or array (T, H, W, 3).
             languages: `language` and `sign_language` for the processor, of all clips.
+            video: what the poses were found in, for a checkpoint that looks at crops of the hands; a list for a list.
             how: layout, fps, start_ms, end_ms.
         """
         clips = clips if is_list_of_clips(clips) else [clips]
+        pairs = list(zip(clips, per_clip(video, len(clips), "video"), strict=True))
         for start in range(0, len(clips), batch_size):
-            yield self._prepare(clips[start : start + batch_size], languages or {}, **how)
+            yield self._prepare(pairs[start : start + batch_size], languages or {}, **how)
 
-    def _prepare(self, clips: Sequence[Any], languages: Mapping[str, str | None], **how: Any) -> Prepared:
+    def _prepare(self, clips: Sequence[tuple[Any, Any]], languages: Mapping[str, str | None], **how: Any) -> Prepared:
         started = time.perf_counter()
-        read = [self._read(clip, **how) for clip in clips]
+        read = [self._read(clip, video, **how) for clip, video in clips]
         read_at = time.perf_counter()
         inputs = self.processor(read, return_tensors="pt", **languages)
         timings = {"read": 1000 * (read_at - started), "process": 1000 * (time.perf_counter() - read_at)}
         return Prepared(dict(inputs), {name: value / len(clips) for name, value in timings.items()}, len(clips))
 
-    def _read(self, clip: Any, layout: str | None = None, **how: Any) -> Any:
+    def _read(self, clip: Any, video: Any = None, layout: str | None = None, **how: Any) -> Any:
+        if video is not None and not self.makes_crops:
+            raise ClipError(
+                "expected clips alone, since this checkpoint has no crops of hands, found a video beside them; leave "
+                "video= out"
+            )
         if self.reads_video:
             from slt_hf.processing.video_clip import to_video_clip
 
             return to_video_clip(clip, **how)
         from slt_hf.clips import load_clip
 
-        return load_clip(clip, layout=layout, **how)
+        return load_clip(clip, layout=layout, video=video, **how)
+
+
+def nobody(inputs: Mapping[str, Any], main: str) -> dict[str, Any]:
+    """The same model inputs with nobody in them."""
+    return {**inputs, **{name: 0 * inputs[name] for name in (main, "crop_mask") if name in inputs}}
 
 
 def reads_video(processor: Any) -> bool:
@@ -208,6 +227,7 @@ class SignTranslator:
         end_ms: float | None = None,
         language: str | None = None,
         sign_language: str | None = None,
+        video: Any = None,
         batch_size: int = 8,
         grounding: bool = False,
         **options: Any,
@@ -219,6 +239,8 @@ class SignTranslator:
             layout, fps: of clips that do not say so themselves.
             start_ms, end_ms: part of each clip to translate.
             language, sign_language: to write and signed in these, for checkpoints that were trained on several.
+            video: what the poses were found in, from the same beginning, for a checkpoint that looks at crops of the
+                hands, too; a list for a list of clips. A clip that is a video itself needs none.
             batch_size: clips computed together.
             grounding: measure too how much the text depends on the signing, with one more forward pass.
             options: of the engine, such as num_beams, max_new_tokens, do_sample.
@@ -231,7 +253,7 @@ class SignTranslator:
         named = {"language": language, "sign_language": sign_language}
         languages = {name: value for name, value in named.items() if value is not None}
         how = {"layout": layout, "fps": fps, "start_ms": start_ms, "end_ms": end_ms}
-        for batch in prepare(clips, batch_size, languages, **how):
+        for batch in prepare(clips, batch_size, languages, video, **how):
             found += self._translate(batch, options, grounding)
         return found if is_list_of_clips(clips) else found[0]
 
@@ -249,8 +271,8 @@ class SignTranslator:
     def _grounding(self, batch: Prepared, hypotheses: list[Hypothesis]) -> list[float]:
         """The same sentences for the same clips with nobody in them."""
         main = self.processor.model_input_names[0]
-        masked = batch.inputs | {main: 0 * batch.inputs[main]}
-        without = self.engine.log_probabilities(masked, [hypothesis.tokens for hypothesis in hypotheses])
+        sentences = [hypothesis.tokens for hypothesis in hypotheses]
+        without = self.engine.log_probabilities(nobody(batch.inputs, main), sentences)
         return [hypothesis.grounding(each) for hypothesis, each in zip(hypotheses, without, strict=True)]
 
 
