@@ -15,6 +15,7 @@ import tensorrt_llm_stand_ins
 import torch
 from onnx import TensorProto, helper
 from safetensors import safe_open
+from tensorrt_llm_weights import rebuild_state
 from transformers.modeling_outputs import BaseModelOutput
 
 from slt_hf.errors import ExportError
@@ -128,7 +129,7 @@ def test_tensorrt_llm_weights_give_back_those_of_transformers(tmp_path: Path, fa
     config = AutoConfig.for_model(family, **T5, feed_forward_proj=act)
     model = AutoModelForSeq2SeqLM.from_config(config)
     tensorrt_llm.write_checkpoint(Owner(model), tmp_path)
-    rebuilt = tensorrt_llm.rebuild_state(tmp_path, model.config)
+    rebuilt = rebuild_state(tmp_path, model.config)
     expected = model.state_dict()
     assert set(rebuilt) == set(expected)
     for name, tensor in expected.items():

@@ -47,16 +47,14 @@ def test_every_status_of_the_issue_is_explained():
     assert set(named.split()) <= STATUSES.keys() and all(STATUSES.values())
 
 
-def test_downloads_shards_and_notes_are_kept(path, tmp_path):
+def test_downloads_and_shards_are_kept(path, tmp_path):
     (tmp_path / "clip.mp4").write_bytes(b"1234")
     with Ledger(path) as ledger:
         ledger.record_download("http://a/clip.mp4", "ok", None, tmp_path / "clip.mp4")
         ledger.record_shard("data/train-0.parquet", "key", 7, "abc")
-        ledger.set_about("tool", {"version": 1})
     with Ledger(path) as ledger:
         assert ledger.downloads() == {"http://a/clip.mp4": ("ok", None, str(tmp_path / "clip.mp4"))}
         assert ledger.shards() == {"data/train-0.parquet": ("key", 7, "abc")}
-        assert ledger.about("tool") == {"version": 1} and ledger.about("other") is None
 
 
 def test_killed_writer_leaves_a_ledger_that_opens_with_all_that_was_committed(path):

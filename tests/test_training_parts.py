@@ -33,7 +33,7 @@ from slt_hf.training.sign_trainer import (
     refuse_adapters,
     refuse_thawing,
 )
-from slt_hf.training.translation_trainer import ForcedLanguage, TranslationMetrics, collapse
+from slt_hf.training.translation_trainer import ForcedLanguage, SignTranslationTrainer, TranslationMetrics, collapse
 
 
 def letter(value: float, frames: int = 10, fps: float = 25.0) -> PoseClip:
@@ -287,6 +287,19 @@ def test_adapters_are_refused_on_shards() -> None:
 def test_what_would_never_thaw_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"fsdp2\.yaml"):
         refuse_thawing(ModelArguments(unfreeze_at_epoch={"text_model.": 1}))
+
+
+def test_a_batch_without_languages_is_not_told_those_of_the_batch_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr(
+        "transformers.Seq2SeqTrainer.prediction_step", lambda self, *_, **__: told.append(bool(self._gen_kwargs))
+    )
+    trainer = object.__new__(SignTranslationTrainer)
+    trainer.accelerator, trainer._gen_kwargs = SimpleNamespace(unwrap_model=lambda model: model), {}
+    model = SimpleNamespace(can_generate=lambda: True)
+    for inputs in ({"forced_bos_token_id": [3, 4]}, {}):
+        trainer.prediction_step(model, inputs, prediction_loss_only=False)
+    assert told == [True, False]
 
 
 def test_ctc_paths_collapse() -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from slt_hf.errors import PreparationError
 
@@ -32,10 +31,8 @@ STATUSES = {
     "crash": "killed its worker process",
     "error": "an error that has no status of its own",
 }
-RETRYABLE = ("unreachable", "timeout", "memory", "crash", "error")
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS items (
     id TEXT PRIMARY KEY, key TEXT NOT NULL, split TEXT, status TEXT NOT NULL, reason TEXT, num_frames INTEGER,
     duration_ms REAL, checksum TEXT, tools TEXT, seconds REAL, finished REAL
@@ -101,14 +98,6 @@ class Ledger:
         self._db.commit()
         with self._db:
             yield
-
-    def about(self, name: str) -> Any:
-        row = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
-        return json.loads(row[0]) if row else None
-
-    def set_about(self, name: str, value: Any) -> None:
-        self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, json.dumps(value, sort_keys=True)))
-        self._db.commit()
 
     def record(self, entry: Entry) -> None:
         """Write one item's outcome over any earlier one."""

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import EvalPrediction, LogitsProcessor, Seq2SeqTrainer
-from transformers.trainer_utils import PredictionOutput
 
 from slt_hf.training.sign_trainer import SignTrainerMixin
 
@@ -42,6 +41,7 @@ class SignTranslationTrainer(SignTrainerMixin, Seq2SeqTrainer):
         """Loss, predicted token ids (B, L) and label ids."""
         codes = inputs.pop("forced_bos_token_id", None)
         if self.accelerator.unwrap_model(model).can_generate():
+            self._gen_kwargs.pop("logits_processor", None)  # of the batch before, whose rows named their languages
             if codes is not None:
                 self._gen_kwargs["logits_processor"] = [ForcedLanguage(codes)]
             return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys, **kw)
@@ -56,16 +56,6 @@ class SignTranslationTrainer(SignTrainerMixin, Seq2SeqTrainer):
         """Rows of equal length over batches. The padding token is the text model's; the generation config knows it."""
         pad = self.accelerator.unwrap_model(self.model).generation_config.pad_token_id
         return torch.nn.functional.pad(tensor, (0, max_length - tensor.shape[1]), value=pad)
-
-    def predict_texts(self, dataset: Any, decode: Callable[[np.ndarray], list[str]], **kwargs: Any) -> list[str]:
-        """Texts for a dataset, in its order.
-
-        Args:
-            dataset: what `eval_dataset` may be.
-            decode: token ids (N, L) to N texts (`TextDecoder`).
-        """
-        output: PredictionOutput = self.predict(dataset, **kwargs)
-        return decode(np.asarray(output.predictions))[: len(dataset)]
 
 
 class ForcedLanguage(LogitsProcessor):
