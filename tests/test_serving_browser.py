@@ -41,15 +41,21 @@ FRAME_BYTES = HEADER.size + 543 * 7
 SECONDS = 60_000  # ms; a busy machine takes its time
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 STAND_IN = """
-window.Holistic = class {  // gives recorded landmarks instead of looking at the picture
+self.Holistic = class {  // gives recorded landmarks instead of looking at the picture
   setOptions() {} reset() { this.at = 0; } async initialize() { this.at = 0; }
   onResults(tell) { this.tell = tell; }
   async send({ image }) {
-    if (!image.videoWidth) throw new Error("no picture");
+    if (!(image instanceof ImageBitmap)) throw new Error("no picture");
+    for (const until = performance.now() + BUSY_MS; performance.now() < until;);
     this.tell(RECORDED[Math.min(this.at++, RECORDED.length - 1)]);
   }
 };
 const RECORDED = """
+BEATS = """() => {  // how long the page was deaf, at the most
+  let last = performance.now();
+  window.deafMs = 0;
+  setInterval(() => { const now = performance.now(); deafMs = Math.max(deafMs, now - last); last = now; }, 10);
+}"""
 
 
 def recorded() -> list[dict[str, Any]]:
@@ -70,6 +76,11 @@ def recorded() -> list[dict[str, Any]]:
                 ]
         results.append(result)
     return results
+
+
+def stand_in(busy_ms: int = 0) -> str:
+    """A landmark finder that takes so long for a picture."""
+    return f"const BUSY_MS = {busy_ms};{STAND_IN}{json.dumps(recorded())};"
 
 
 @contextmanager
@@ -93,7 +104,7 @@ def finder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("holistic")
     for name in landmark_finder.FILES:
         (folder / name).touch()
-    (folder / "holistic.js").write_text(STAND_IN + json.dumps(recorded()) + ";")
+    (folder / "holistic.js").write_text(stand_in())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLT_HF_PAGE_LANDMARKS", str(folder))
         yield folder
@@ -204,6 +215,34 @@ def test_a_video_is_played_and_read_in_the_browser_and_stays_there(page: Any, ad
     assert not page.seen.errors
 
 
+def test_the_page_answers_while_a_picture_is_looked_at(page: Any, address: str, finder: Path):
+    (finder / "holistic.js").write_text(stand_in(busy_ms=4000))
+    try:
+        page.goto(address)
+        page.get_by_role("button", name="Start camera").click()
+        page.evaluate(BEATS)
+        until_frames_are_sent(page, number=1)
+        page.get_by_role("button", name="Pause").click()  # while the second is looked at
+        playwright.expect(page.get_by_role("button", name="Pause")).to_have_attribute("aria-pressed", "true")
+        assert page.evaluate("deafMs") < 2000  # some tens on a machine that does nothing else
+    finally:
+        (finder / "holistic.js").write_text(stand_in())
+    assert not page.seen.errors
+
+
+def test_a_landmark_finder_that_fails_is_said_and_ends_the_camera(page: Any, address: str, finder: Path):
+    (finder / "holistic.js").write_text(
+        stand_in() + "Holistic.prototype.send = async () => { throw new Error('lost') };"
+    )
+    try:
+        page.goto(address)
+        page.get_by_role("button", name="Start camera").click()
+        playwright.expect(page.get_by_role("status")).to_have_text("The landmark finder failed: lost")
+        playwright.expect(page.get_by_role("button", name="Stop")).to_be_disabled()
+    finally:
+        (finder / "holistic.js").write_text(stand_in())
+
+
 def filmed(video: Path, target: Path) -> Path:
     """The first second of a video as Chromium takes it for a camera."""
     import av
@@ -229,7 +268,9 @@ def test_the_real_landmark_finder_finds_a_person(tool: Any, shared_data: Path, t
         page.seen = Seen(page)
         page.goto(address)
         page.get_by_role("button", name="Start camera").click()
+        page.evaluate(BEATS)
         until_frames_are_sent(page, number=2, seconds=400)
+        assert page.evaluate("deafMs") < 2000
         frames = [frame for frame in page.seen.frames if frame != "finish"]
         assert all(request.url.startswith((address, "data:", "blob:")) for request in page.seen.requests)
         browser.close()

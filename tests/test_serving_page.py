@@ -38,7 +38,15 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClie
 def test_the_page_asks_for_no_key_and_all_it_names_is_there(client: TestClient):
     page = client.get("/")
     assert page.status_code == 200 and "Sign to text" in page.text
-    for name in ("style.css", "app.js", "frame.js", "landmarks.js", "server.js", "skeleton.js", "sources.js"):
+    for name in (
+        "style.css",
+        "app.js",
+        "frame.js",
+        "landmarks.js",
+        "landmark_worker.js",
+        "landmark_frame.js",
+        "stream.js",
+    ):
         found = client.get(f"/page/{name}")
         assert found.status_code == 200 and found.headers["x-content-type-options"] == "nosniff"
     assert client.get("/page/other.js").status_code == 404

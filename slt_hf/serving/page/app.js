@@ -85,15 +85,17 @@ function begin(opened, video = null) {
   for (const id of ["pause", "stop", "hold"]) at(id).disabled = false;
 }
 
-function stop(text = "Stopped.") {
+function stop(text = "Stopped.", wrong = false) {
   opening++;
   source?.stop();
   source = null;
   stream.finish();
   for (const id of ["pause", "stop", "hold"]) at(id).disabled = true;
   pause(false);
-  say(text);
+  say(text, wrong);
 }
+
+const ended = (why) => stop(why ?? "That was all.", why !== undefined);
 
 /** Opens a source; if another was asked for meanwhile, this one is closed again. */
 async function watch(open) {
@@ -120,18 +122,18 @@ const startCamera = () => watch(async () => {
   if (!navigator.mediaDevices) throw new Error("Browsers give cameras to pages on https:// or localhost only.");
   const found = await loadFinder();
   say("Opening the camera.");
-  return [await Camera.open(at("video"), found, take, () => stop()), at("video")];
+  return [await Camera.open(at("video"), found, take, ended), at("video")];
 });
 
 const showExample = () => watch(async () => {
   const buffer = await server.example(Math.floor(Math.random() * 1000));
-  return [new Recording(buffer, about.numPoints, take, () => stop("That was all."))];
+  return [new Recording(buffer, about.numPoints, take, ended)];
 });
 
 const openFile = (file) => watch(async () => {
   if (file.name.toLowerCase().endsWith(".pose")) return readPose(file);
   const found = await loadFinder();
-  return [await VideoFile.open(at("video"), file, found, take, () => stop("That was all.")), at("video")];
+  return [await VideoFile.open(at("video"), file, found, take, ended), at("video")];
 });
 
 async function readPose(file) {

@@ -1,54 +1,37 @@
-// Landmarks of a picture, found in the browser by MediaPipe Holistic: 33 of the body, 468 of the face, 21 a hand,
-// in the order of the layout holistic_543.
-
-const FOLDER = "page/holistic/";
-const FACE = 33, LEFT = 501, RIGHT = 522, POINTS = 543;
-const SEEN = 0.15; // a body point of lower visibility is a guess: legs under the table
-
-let script = null;
-
-function loadScript() {
-  script ??= new Promise((resolve, reject) => {
-    const tag = document.createElement("script");
-    tag.src = `${FOLDER}holistic.js`;
-    tag.onload = resolve;
-    tag.onerror = () => reject(new Error("The landmark finder could not be loaded from this server."));
-    document.head.append(tag);
-  });
-  return script;
-}
+// Landmarks of a picture, found in the browser by MediaPipe Holistic, in a worker: the page answers meanwhile.
 
 export class LandmarkFinder {
   /** Loads 30 MB the first time; the browser keeps them. */
   static async load() {
-    await loadScript();
+    if (typeof OffscreenCanvas === "undefined") throw new Error("The camera needs a newer browser, of 2023 or later.");
     const finder = new LandmarkFinder();
-    finder.holistic = new window.Holistic({ locateFile: (name) => FOLDER + name });
-    finder.holistic.setOptions({ modelComplexity: 1, smoothLandmarks: true, refineFaceLandmarks: false });
-    finder.holistic.onResults((results) => { finder.results = results; });
-    await finder.holistic.initialize();
+    await finder.ask("load");
     return finder;
+  }
+
+  constructor() {
+    this.worker = new Worker("page/landmark_worker.js");
+    this.worker.onmessage = ({ data: { number, answer, refused } }) => {
+      const { resolve, reject } = this.asked.get(number);
+      this.asked.delete(number);
+      if (refused === undefined) resolve(answer); else reject(new Error(`The landmark finder failed: ${refused}`));
+    };
+    Object.assign(this, { asked: new Map(), number: 0 });
+  }
+
+  ask(what, rest = {}, handedOver = []) {
+    return new Promise((resolve, reject) => {
+      this.asked.set(++this.number, { resolve, reject });
+      this.worker.postMessage({ what, number: this.number, ...rest }, handedOver);
+    });
   }
 
   /** Of a video element's picture; x and y in parts of its longer side. */
   async find(video, timeMs) {
-    await this.holistic.send({ image: video });
-    return { timeMs, ...frameOf(this.results, video.videoWidth, video.videoHeight) };
+    const image = await createImageBitmap(video);
+    return { timeMs, ...await this.ask("find", { image }, [image]) };
   }
 
   /** Another clip begins: nothing is remembered of the last one. */
-  reset() { this.holistic.reset(); }
-}
-
-export function frameOf(results, width, height) {
-  const points = new Float32Array(3 * POINTS), seen = new Uint8Array(POINTS), longer = Math.max(width, height);
-  const put = (found, start, count, visible) => (found ?? []).slice(0, count).forEach((point, i) => {
-    points.set([point.x * width / longer, point.y * height / longer, point.z * width / longer], 3 * (start + i));
-    seen[start + i] = visible(point) ? 1 : 0;
-  });
-  put(results.poseLandmarks, 0, FACE, (point) => point.visibility > SEEN);
-  put(results.faceLandmarks, FACE, LEFT - FACE, () => true);
-  put(results.leftHandLandmarks, LEFT, 21, () => true);
-  put(results.rightHandLandmarks, RIGHT, 21, () => true);
-  return { points, seen };
+  reset() { return this.ask("reset"); }
 }

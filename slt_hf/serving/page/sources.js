@@ -1,5 +1,5 @@
 // What is watched: a camera, a video that stays in this browser, or recorded landmarks. Each calls `onFrame` with
-// {timeMs, points, seen} and `onEnd` when there is no more. All times are on the page's clock, performance.now().
+// {timeMs, points, seen} and `onEnd` when there is no more, with the reason if something failed. All times are on the page's clock, performance.now().
 
 import { unpackAll } from "./frame.js";
 
@@ -8,7 +8,7 @@ class Pictures {
   constructor(video, finder, onFrame, onEnd) {
     Object.assign(this, { video, finder, onFrame, onEnd, running: true, began: performance.now() });
     finder.reset();
-    this.loop();
+    this.loop().catch((error) => { if (this.running) onEnd(error.message); });
   }
 
   async loop() {
