@@ -71,11 +71,12 @@ def pieces(source: str | None) -> Iterator[Piece]:
 
 def chunk_piece(engine: Any) -> Piece:
     encoder, state = engine.model.encoder, engine.model.encoder.initial_state()
+    own = engine.chunk.initial_state()
     config = encoder.config
     values = torch.rand(1, config.chunk_frames, config.num_landmarks, config.num_coordinates)
     mask = torch.ones(values.shape[:2], dtype=torch.bool)
     plain = torch.inference_mode()(lambda: encoder.stream_chunk(values, state, mask)[0].last_hidden_state)
-    return f"a chunk of {config.chunk_frames} frames", plain, lambda: engine.chunk(values, state)[0], difference
+    return f"a chunk of {config.chunk_frames} frames", plain, lambda: engine.chunk(values, own)[0], difference
 
 
 def memory_pieces(engine: Any) -> Any:

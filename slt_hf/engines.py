@@ -90,9 +90,9 @@ class TorchGenerator:
     @cached_property
     def chunk(self) -> Any:
         """One chunk of the model's streaming encoder, for all its streams."""
-        from slt_hf.streaming.chunk_graph import trace_chunk
+        from slt_hf.streaming.chunk_graph import ChunkGraph
 
-        return trace_chunk(self.model.encoder)
+        return ChunkGraph(self.model.encoder)
 
     def generate(self, inputs: Mapping[str, Any], **options: Any) -> list[Hypothesis]:
         return self._run(to_device(inputs, self.model), options)

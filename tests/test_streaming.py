@@ -22,11 +22,14 @@ from slt_hf.processing.pose_resampling import resample
 from slt_hf.streaming import StreamEvent, StreamingTranslator, StreamPolicy
 from slt_hf.streaming.activity import SigningActivity
 from slt_hf.streaming.agreement import Agreement
+from slt_hf.streaming.arm import Arm
+from slt_hf.streaming.chunk_graph import ChunkGraph
 from slt_hf.streaming.frame_clock import FrameClock
 from slt_hf.streaming.live_decoder import LiveDecoder
 from slt_hf.streaming.sentence_end import Guess, SentenceEnd, step_between
 from slt_hf.streaming.silence import Silence
 from slt_hf.streaming.text_graph import TextGraph, trace_text
+from slt_hf.streaming.translator import PIECES
 from slt_hf.synthesis import synthesize_timed
 
 
@@ -147,6 +150,18 @@ def test_hands_on_their_way_to_where_they_rested_are_settling():
         assert settling < end
         delays.append((settling - last) / clip.fps)
     assert np.median(delays) < 0.3
+
+
+@pytest.mark.parametrize(("goal", "arrives"), [((0.0, 1.5), True), ((0.45, 1.5), False)])
+def test_a_hand_is_on_its_way_to_its_rest_only_if_it_goes_straight_there(goal: tuple[float, float], arrives: bool):
+    """A sign that is made as low as hands rest, half an upper arm beside them."""
+    arm = Arm(raised=0.2, near=0.3, ahead=3.0)
+    way = [(0.0, 1.5)] * 8 + [(share * goal[0], 0.2 + share * (goal[1] - 0.2)) for share in (0.0, 0.2, 0.4)]
+    for place in way:
+        arm.look((0.0, 0.0), (0.0, 1.0), place, 1.0)
+        if place == (0.0, 1.5):
+            arm.learn()
+    assert arm.resting == arrives
 
 
 def test_somebody_who_stands_still_says_nothing(translator: SignTranslator, sentence: PoseClip):
@@ -382,6 +397,30 @@ def test_an_unsure_utterance_ends_in_silence(translator: SignTranslator, sentenc
 
 
 # --- bounds, state, errors ---
+
+
+def test_a_pushed_frame_does_two_small_pieces_at_most(
+    translator: SignTranslator, sentence: PoseClip, monkeypatch: pytest.MonkeyPatch
+):
+    """But for the frame in which an utterance ends and is read whole."""
+    live = StreamingTranslator(translator, sentence.layout)
+    done: list[str] = []
+    for kind, name in ((ChunkGraph, "piece"), (TextGraph, "memory"), (LiveDecoder, "step")):
+        work = getattr(kind, name)
+
+        def counted(self: Any, *given: Any, work: Any = work, name: str = name) -> Any:
+            done.append(name)
+            return work(self, *given)
+
+        monkeypatch.setattr(kind, name, counted)
+    most = 0
+    names: set[str] = set()
+    for frame, (points, confidence) in enumerate(frames_of(sentence)):
+        done.clear()
+        events = live.push(points, 1000 * frame / sentence.fps, confidence)
+        if not any(event.final for event in events) and live.reading[1] is None:
+            most, names = max(most, len(done)), names | set(done)
+    assert most == PIECES and names == {"piece", "memory", "step"}
 
 
 def test_a_stream_goes_on_from_its_saved_state(translator: SignTranslator, sentence: PoseClip):

@@ -1,54 +1,130 @@
-"""One chunk of a streaming encoder as a traced graph: the same numbers, for little more than half of the time."""
+"""One chunk of a streaming encoder as traced graphs: the same numbers, for little more than half of the time.
+
+Several graphs, one behind the other, so that no frame of a camera waits for a whole chunk: first its frames, then some
+layers over time, then the next ones.
+
+# B batch, T frames of one chunk, V landmarks, C coordinates, S steps, D encoder width
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# B batch, T frames of one chunk, V landmarks, C coordinates, S steps, D encoder width
+import torch
+from torch import nn
 
-State = dict[str, Any]  # of `PoseEncoderModel.initial_state`
-Chunk = Callable[[Any, State], tuple[Any, State]]  # values (1, T, V, C), state -> states (1, S, D), next state
+from slt_hf.modeling.temporal_layers import Window
 
+State = dict[str, Any]  # tensors of `PoseEncoderModel.initial_state`, those of layers in the groups of the pieces
+
+LAYERS = 2  # of one piece: they cost about what the frames of a chunk do
+OF_LAYERS = ("past_keys", "past_values", "past_convolutions")
 WARMUP = 3  # runs in which torch still optimises: no camera shall wait for them
 
 
-def trace_chunk(encoder: Any) -> Chunk:
-    """The graph of a `PoseEncoderModel` with `chunk_frames`; it holds the encoder's own weights, not a copy."""
-    import torch
+class Frames(nn.Module):
+    """What comes before the layers over time."""
 
-    config, state = encoder.config, encoder.initial_state()
-    shape = (1, config.chunk_frames, config.num_landmarks, config.num_coordinates)
-    values = torch.zeros(shape, device=encoder.device, dtype=encoder.dtype)
-    mask = torch.ones(shape[:2], device=encoder.device, dtype=torch.bool)
+    def __init__(self, encoder: Any, mask: torch.Tensor):
+        super().__init__()
+        self.encoder, self.mask = encoder, mask
 
-    class OneChunk(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder, self.mask = encoder, mask
+    def forward(self, values: torch.Tensor, points: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(1, T, V, C) and the frame before -> steps (1, S, D), the last frame"""
+        frames, last = self.encoder.frame_encoder(values, self.mask, (points, present))
+        steps = frames.unflatten(1, (-1, self.encoder.config.stride)).flatten(2)  # a chunk is whole steps
+        return self.encoder.merge(steps), *last
 
-        def forward(self, values: Any, *past: Any) -> tuple[Any, ...]:
-            output, new = self.encoder.stream_chunk(values, dict(zip(state, past, strict=True)), self.mask)
-            return output.last_hidden_state, *(new[name] for name in state)
 
-    graph = traced(OneChunk(), (values, *state.values()))
+class Layers(nn.Module):
+    """Some layers over time; the last ones with the norm behind them."""
 
-    def run(values: Any, past: State) -> tuple[Any, State]:
+    def __init__(self, encoder: Any, first: int, mask: torch.Tensor):
+        super().__init__()
+        self.config, self.mask = encoder.config, mask
+        self.layers = encoder.layers[first : first + LAYERS]
+        self.norm = encoder.norm if first + LAYERS >= len(encoder.layers) else nn.Identity()
+
+    def forward(self, hidden: torch.Tensor, past_mask: torch.Tensor, *past: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Steps (1, S, D), `past_mask` and `OF_LAYERS` of the state -> steps, those of the next state"""
+        window = Window.chunk(self.config, self.mask, past_mask, hidden.dtype)
+        kept = []
+        for layer, *own in zip(self.layers, *past, strict=True):
+            hidden, _, new = layer(hidden, self.mask, window, tuple(own))
+            kept.append(new)
+        return self.norm(hidden), *(torch.stack(tensors) for tensors in zip(*kept, strict=True))
+
+
+class ChunkGraph:
+    """The pieces of a chunk of one encoder; they hold the encoder's own weights, not a copy.
+
+    Args:
+        encoder: a `PoseEncoderModel` with `chunk_frames`.
+    """
+
+    def __init__(self, encoder: Any):
+        config = encoder.config
+        self.encoder, self.window = encoder, config.attention_window
+        shape = (1, config.chunk_frames, config.num_landmarks, config.num_coordinates)
+        values = torch.zeros(shape, device=encoder.device, dtype=encoder.dtype)
+        mask = torch.ones(shape[:2], device=encoder.device, dtype=torch.bool)
+        self.steps_mask, state = mask[:, :: config.stride], self.initial_state()
+        self.frames = traced(Frames(encoder, mask), (values, state["previous_points"], state["previous_present"]))
+        hidden = values.new_zeros(*self.steps_mask.shape, config.hidden_size)
+        self.layers = [
+            traced(Layers(encoder, first, self.steps_mask), (hidden, *self._past(state, group)))
+            for group, first in enumerate(range(0, config.num_hidden_layers, LAYERS))
+        ]
+        for _ in range(WARMUP):
+            self(values, state)
+
+    def __call__(self, values: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        """A chunk at once: values (1, T, V, C), state -> states (1, S, D), the next state."""
+        given = values
+        for piece in range(self.pieces):
+            given, state = self.piece(piece, given, state)
+        return given, state
+
+    @property
+    def pieces(self) -> int:
+        return 1 + len(self.layers)
+
+    def initial_state(self) -> State:
+        state = dict(self.encoder.initial_state())
+        groups = {name: state.pop(name).split(LAYERS) for name in OF_LAYERS}
+        return state | {f"{name}_{index}": part for name, parts in groups.items() for index, part in enumerate(parts)}
+
+    def piece(self, index: int, given: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        """One piece after the other.
+
+        Args:
+            index: of the piece.
+            given: values (1, T, V, C) of the chunk for the first piece; else what the piece before gave.
+            state: from the piece before. Not modified.
+
+        Returns:
+            Steps (1, S, D), of the last piece the encoder's states; and the state for the next piece.
+        """
         with torch.inference_mode():
-            states, *new = graph(values, *(past[name] for name in state))
-        return states, dict(zip(state, new, strict=True))
+            if index == 0:
+                hidden, points, present = self.frames(given, state["previous_points"], state["previous_present"])
+                return hidden, state | {"previous_points": points, "previous_present": present}
+            hidden, *new = self.layers[index - 1](given, *self._past(state, index - 1))
+            state = state | {f"{name}_{index - 1}": each for name, each in zip(OF_LAYERS, new, strict=True)}
+            if index == len(self.layers):
+                state["past_mask"] = torch.cat([state["past_mask"], self.steps_mask], 1)[:, -self.window :]
+            return hidden, state
 
-    for _ in range(WARMUP):
-        run(values, state)
-    return run
+    @staticmethod
+    def _past(state: State, group: int) -> tuple[torch.Tensor, ...]:
+        return state["past_mask"], *(state[f"{name}_{group}"] for name in OF_LAYERS)
 
 
 def traced(module: Any, inputs: tuple[Any, ...]) -> Any:
     """The graph of a module, with whatever does not depend on its inputs computed once: positions, masks."""
-    import torch
-
     with torch.inference_mode(), without_warnings():
         return torch.jit.freeze(torch.jit.trace(module.eval(), inputs, check_trace=False))
 

@@ -21,15 +21,14 @@ from slt_hf.processing.pose_transforms import PoseSettings, prepare_clip
 from slt_hf.streaming.live_decoder import LiveDecoder, array_of, tensor_of
 from slt_hf.streaming.sentence_end import step_between
 
-PASSES = 2  # of the text model for one frame
-
 
 class LiveEncoder:
     """Guesses what an utterance says so far.
 
     Where the signer stands and which hand signs are measured once, on the first chunk: a guess may be wrong about
-    them, what an utterance says in the end never is, since that is read from all of it. The work is done in pieces, of
-    which a stream does one for each frame that comes: a chunk, a look at what it says, a few passes of the text model.
+    them, what an utterance says in the end never is, since that is read from all of it. The work is done in small
+    pieces, of which a stream does two for each frame that comes: a third of a chunk, a look at what it says, a pass of
+    the text model.
 
     Args:
         engine: of a `SignToTextForConditionalGeneration` with a chunked encoder.
@@ -42,6 +41,7 @@ class LiveEncoder:
         self.chunk_frames: int = config.chunk_frames
         self.shape = (1, self.chunk_frames, config.num_landmarks, config.num_coordinates)
         self.chunk = engine.chunk  # traced once for all streams of an engine
+        self.pieces: int = self.chunk.pieces
         engine.quicken()
         self.decoder = LiveDecoder(self.model, engine.graph)
         self.forget()
@@ -51,6 +51,8 @@ class LiveEncoder:
         self.frame: SignerFrame | None = None
         self.left_handed = False
         self.encoder_state: dict[str, Any] | None = None
+        self.done = 0  # pieces of the chunk that is under way
+        self.given: Any = None  # what its next piece takes; None while there is no such chunk
         self.states: list[Any] = []  # (1, S, D) of each chunk
         self.labels: list[int] = []  # of all steps, by the CTC head where there is one
         self.read: list[int] = []  # glosses that were looked at last, by the CTC head
@@ -62,28 +64,40 @@ class LiveEncoder:
         return len(self.states) * self.chunk_frames
 
     def push(self, chunk: PoseClip) -> None:
-        """Compute the next chunk.
+        """The first piece of the next chunk; `guess` does the others.
 
         Args:
-            chunk: the next `chunk_frames` frames of the utterance, at the model's frame rate.
+            chunk: the next `chunk_frames` frames of the utterance, at the model's frame rate, while none is under way.
         """
         if self.encoder_state is None:
             self._begin(chunk)
-        self._encode(self._prepare(chunk))
+        self.done, self.given = 0, self._prepare(chunk)
+        self._go_on()
+
+    def finish_chunk(self) -> None:
+        """All that is left of the chunk that is under way."""
+        while self.given is not None:
+            self._go_on()
 
     def guess(self) -> Hypothesis | None:
         """The next piece of work; the text so far, whenever one has become ready."""
+        if self.given is not None:
+            self._go_on()
+            return None
         if self.looked < len(self.states):
             self.looked = len(self.states)
             if self._reads_more():
                 self.decoder.begin(self._memory())
                 return None
-        for _ in range(PASSES):
-            if self.decoder.memory is not None:
-                found = self.decoder.step()
-                if found is not None:
-                    return found
-        return None
+        return None if self.decoder.memory is None else self.decoder.step()
+
+    def _go_on(self) -> None:
+        """The next piece of the chunk that is under way."""
+        self.given = self._piece(self.done, self.given)
+        self.done += 1
+        if self.done == self.pieces:
+            self._take(self.given)
+            self.given = None
 
     def _reads_more(self) -> bool:
         """Whether the newest chunks say something that was not read before. Without a CTC head they may."""
@@ -130,7 +144,7 @@ class LiveEncoder:
         )
 
     def _initial_state(self) -> dict[str, Any]:
-        return self.model.encoder.initial_state()
+        return self.chunk.initial_state()
 
     def _prepare(self, chunk: PoseClip) -> np.ndarray:
         """Model input (1, chunk, V, C); all zero where nobody is seen."""
@@ -147,12 +161,20 @@ class LiveEncoder:
         except ClipError:
             return np.zeros(self.shape, np.float32)
 
-    def _encode(self, values: np.ndarray) -> None:
+    def _piece(self, index: int, given: Any) -> Any:
+        """Model input, or what the piece before gave -> what the next one takes; of the last, the chunk's states."""
         import torch
 
         assert self.encoder_state is not None
-        given = torch.from_numpy(values).to(self.model.device, self.model.dtype)
-        states, self.encoder_state = self.chunk(given, self.encoder_state)
+        if index == 0:
+            given = torch.from_numpy(given).to(self.model.device, self.model.dtype)
+        given, self.encoder_state = self.chunk.piece(index, given, self.encoder_state)
+        return given
+
+    def _take(self, states: Any) -> None:
+        """What a whole chunk says, (1, S, D)."""
+        import torch
+
         self.states.append(states)
         if self.model.config.ctc_vocab_size is not None:
             with torch.inference_mode():
@@ -164,6 +186,8 @@ class LiveEncoder:
             "frame": self.frame and dataclasses.asdict(self.frame),
             "left_handed": self.left_handed,
             "encoder": encoder,
+            "done": self.done,
+            "given": None if self.given is None else array_of(self.given),
             "states": [array_of(states) for states in self.states],
             "labels": list(self.labels),
             "read": list(self.read),
@@ -177,6 +201,8 @@ class LiveEncoder:
         self.labels, self.read = list(state["labels"]), list(state["read"])
         encoder = state["encoder"]
         self.encoder_state = encoder and {name: self._bring(array) for name, array in encoder.items()}
+        self.done, given = state["done"], state["given"]
+        self.given = None if given is None else self._bring(given)
         self.states = [self._bring(array) for array in state["states"]]
         self.looked = state["looked"]
         self.decoder.restore(state["decoding"])

@@ -33,7 +33,7 @@ class ExportLiveDecoder(LiveDecoder):
 
 
 class ExportLiveEncoder(LiveEncoder):
-    """Chunks go through the stream's graph; the bridge's graph makes of their steps what the decoder reads.
+    """Chunks go through the stream's graph in one piece; the bridge's graph makes of them what the decoder reads.
 
     Args:
         engine: of an export that has them.
@@ -42,7 +42,7 @@ class ExportLiveEncoder(LiveEncoder):
 
     def __init__(self, engine: OnnxGenerator, stream: OnnxStreamEncoder, settings: PoseSettings):
         self.engine, self.stream, self.settings = engine, stream, settings
-        self.chunk_frames = stream.chunk_frames
+        self.chunk_frames, self.pieces = stream.chunk_frames, 1
         self.shape = (1, *stream.graph.inputs["pose_values"].shape[1:])
         self.decoder = ExportLiveDecoder(engine)
         self.forget()
@@ -50,10 +50,13 @@ class ExportLiveEncoder(LiveEncoder):
     def _initial_state(self) -> dict[str, Any]:
         return self.stream.initial_state()
 
-    def _encode(self, values: np.ndarray) -> None:
+    def _piece(self, index: int, given: np.ndarray) -> dict[str, np.ndarray]:
         assert self.encoder_state is not None
-        found = self.stream.run(values, np.ones(values.shape[:2], np.int64), self.encoder_state)
+        found = self.stream.run(given, np.ones(given.shape[:2], np.int64), self.encoder_state)
         self.encoder_state = {name: found[f"new_{name}"] for name in self.encoder_state}
+        return found
+
+    def _take(self, found: dict[str, np.ndarray]) -> None:
         self.states.append(found["last_hidden_state"])
         self.labels += found["labels"][0].tolist() if "labels" in found else []
 

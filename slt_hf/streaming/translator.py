@@ -15,6 +15,7 @@ from slt_hf.streaming.sentence_end import Guess, SentenceEnd
 from slt_hf.streaming.silence import Silence
 from slt_hf.streaming.utterance_stream import UtteranceStream
 
+PIECES = 2  # of the work on an utterance, for one frame that is pushed
 NOTHING_READ: tuple[int, Translation | None] = (0, None)  # frames that were read, and what they say
 
 
@@ -73,11 +74,14 @@ class StreamingTranslator(UtteranceStream):
         self.sentence.restore(state["sentence"])
 
     def _work(self) -> list[StreamEvent]:
-        """One piece of the work on what is being signed: the next chunk, or a step towards a guess."""
+        return [event for _ in range(PIECES) for event in self._piece()]
+
+    def _piece(self) -> list[StreamEvent]:
+        """One piece of the work on what is being signed: the next piece of a chunk, or a step towards a guess."""
         live = self.live
         if live is None:
             return []
-        if len(self.utterance) >= live.frames_read + live.chunk_frames:
+        if live.given is None and len(self.utterance) >= live.frames_read + live.chunk_frames:
             live.push(self._clip(live.frames_read, live.frames_read + live.chunk_frames))
             return []
         guess = live.guess()
@@ -131,6 +135,8 @@ class StreamingTranslator(UtteranceStream):
     def _whole(self) -> Translation | None:
         """The reading of the whole utterance, made once."""
         if self.reading[0] != len(self.utterance):
+            if self.live is not None:
+                self.live.finish_chunk()  # how many signs were read is asked next
             self.reading = (len(self.utterance), self._read())
         return self.reading[1]
 
