@@ -19,8 +19,14 @@ from slt_hf.errors import CheckpointError, HubError
 # What a checkpoint needs to run with this package. Python files stay behind: our own classes read it, not fetched code.
 CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.onnx", "*.onnx.data", "*.onnx_data"]
 
+# What `hub_strategy: checkpoint` keeps beside the weights, to go on training from: three times their size, for no use.
+UNFINISHED = ["last-checkpoint/*", "checkpoint-*/*"]
+
 # What a training run leaves in its folder and nobody else needs; pickled weights stay behind on purpose.
-LEFT_BEHIND = ["checkpoint-*", "runs", "*.pt", "*.pth", "*.bin", "__pycache__", ".*", "optimizer*", "scheduler*"]
+LEFT_BEHIND = [
+    "checkpoint-*", "last-checkpoint", "runs", "*.pt", "*.pth", "*.bin", "__pycache__", ".*",
+    "optimizer*", "scheduler*",
+]  # fmt: skip
 
 
 def read_token(folder: Path | None = None) -> str | None:
@@ -48,7 +54,15 @@ def download_checkpoint(repo_id: str, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
     with _hub_errors(f"fetching {repo_id}"):
-        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=CHECKPOINT_FILES, token=read_token()))
+        return Path(
+            snapshot_download(
+                repo_id,
+                revision=revision,
+                allow_patterns=CHECKPOINT_FILES,
+                ignore_patterns=UNFINISHED,
+                token=read_token(),
+            )
+        )
 
 
 def push_folder(folder: Path, repo_id: str, private: bool = False, message: str | None = None) -> str:

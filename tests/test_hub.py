@@ -11,10 +11,11 @@ import pytest
 import yaml
 from command_line import cli
 from hub_server import HubServer
+from huggingface_hub import HfApi
 
 from slt_hf import SignTranslator
 from slt_hf.errors import HubError
-from slt_hf.hub import add_code, check_complete, push_folder, read_token
+from slt_hf.hub import add_code, check_complete, download_checkpoint, push_folder, read_token
 from slt_hf.modeling import SignToTextForConditionalGeneration
 from slt_hf.processing import PoseProcessor
 
@@ -93,6 +94,17 @@ def test_pushed_folder_carries_weights_processor_card_and_code(hub: HubServer, p
     told = ("`signing_85`", "synthetic 1", "Random numbers.", r"nrefs:1\|v:2.6", "Knows nothing.", "apache-2.0")
     card = pushed["README.md"].decode()
     assert [words for words in told if words not in card] == []
+
+
+def test_a_run_that_goes_on_is_not_fetched_with_its_checkpoint(hub: HubServer, pushable: Path):
+    shutil.copytree(pushable, pushable / "last-checkpoint")  # as `hub_strategy: checkpoint` keeps it
+    HfApi().create_repo("org/tiny")
+    HfApi().upload_folder(repo_id="org/tiny", folder_path=pushable)
+    assert "last-checkpoint/model.safetensors" in hub.files("org/tiny")
+    fetched = download_checkpoint("org/tiny")
+    assert (fetched / "model.safetensors").is_file() and not (fetched / "last-checkpoint").exists()
+    push_folder(pushable, "org/finished")
+    assert not [name for name in hub.files("org/finished") if name.startswith("last-checkpoint")]
 
 
 def test_code_is_added_once(tiny_checkpoint: Path):
