@@ -1,13 +1,15 @@
 """Classifiers of videos on the real isolated signs at hand: what they learn, and what they know of other people.
 
     python scripts/real_sign_videos.py
-    python benchmarks/real_videos.py --output results/real_videos.json
+    python benchmarks/real_videos.py --output results/real_videos.json                       # and --model i3d
+    python benchmarks/real_videos.py --task signs --one-light --output results/real_videos.json
 
 Trains through scripts/train_isolated_signs.py and scores the finished folder through `SignClassifier`.
 
     signs    25 kinds of signs cut from WLASL videos, one recording of each. Scored: the clips of training, as they are
              and disturbed; the three recordings that come a second time, in another file (joined and compressed anew);
-             and how many of three signs of another language, by another signer, are found unknown.
+             and how many of three signs of another language, by another signer, are found unknown. Light is varied in
+             training; `--one-light` leaves that out, to see what it brings.
     letters  26 letters, drawn from poses of seven alphabets; scored on two alphabets and signers that training never
              saw.
 """
@@ -53,15 +55,20 @@ COMMON: dict[str, Any] = {
     "seed": 0, "dataloader_pin_memory": False, "logging_steps": 50, "learning_rate": 1.0e-3,
     "card": {"license": "other", "limits": "Learned from a handful of clips, to see that it learns."},
 }  # fmt: skip
+LIGHT: dict[str, Any] = {"brightness": 0.5, "contrast": 0.4, "saturation": 0.4, "hue": 0.05}
 DISTURBANCES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of frames (T, H, W, 3)
     "darker": lambda frames: (0.6 * frames).astype(np.uint8),
+    "much darker": lambda frames: (0.4 * frames).astype(np.uint8),  # beyond what training draws, as is what follows
+    "brighter": lambda frames: np.minimum(1.6 * frames, 255).astype(np.uint8),
+    "in yellow light": lambda frames: (frames * [1.0, 0.9, 0.6]).astype(np.uint8),
+    "with dark shadows": lambda frames: (255 * (frames / 255) ** 2).astype(np.uint8),  # a curve; training draws lines
     "larger": lambda frames: frames[:, frames.shape[1] // 10 : -frames.shape[1] // 10,
                                     frames.shape[2] // 10 : -frames.shape[2] // 10],
     "mirrored": lambda frames: frames[:, :, ::-1],
     "second half of its frames": lambda frames: frames[len(frames) // 2 :],
 }  # fmt: skip
 TASKS: dict[str, dict[str, Any]] = {
-    "signs": {"num_train_epochs": 150, "variants_per_clip": 4},
+    "signs": {"num_train_epochs": 150, "variants_per_clip": 16, **LIGHT},
     "letters": {
         "num_train_epochs": 120, "per_device_train_batch_size": 45, "variants_per_clip": 8, "crop": 0.25,
         "label_smoothing_factor": 0.1,
@@ -69,10 +76,9 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 
 
-def train(task: str, model: str, data: Path, folder: Path, **options: Any) -> float:
+def train(settings: dict[str, Any], manifest: Path, folder: Path) -> float:
     """Run the script; seconds it took."""
-    manifest = [str((data / task / "manifest.csv").resolve())]
-    recipe = {**COMMON, **TASKS[task], **MODELS[model][task], "dataset": manifest, "output_dir": str(folder), **options}
+    recipe = {**settings, "dataset": [str(manifest.resolve())], "output_dir": str(folder)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     started = time.perf_counter()
@@ -131,6 +137,26 @@ def ranked_labels(classifier: SignClassifier, folder: Path, row: dict[str, str])
     return answer.labels
 
 
+def run(name: str, task: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train and score one model on one task."""
+    folder = arguments.models / name.replace(", ", "_").replace(" ", "_")
+    settings = {**COMMON, **TASKS[task], **MODELS[arguments.model][task]}
+    settings |= dict.fromkeys(LIGHT, 0.0) if arguments.one_light else {}
+    settings |= {} if arguments.epochs is None else {"num_train_epochs": arguments.epochs}
+    seconds = train(settings, arguments.data / task / "manifest.csv", folder)
+    result: dict[str, Any] = {
+        "command": f"python {' '.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}",
+        "settings": {key: value for key, value in settings.items() if key != "card"},
+        "seconds": round(seconds), "threads": torch.get_num_threads(), "load_average": round(os.getloadavg()[1], 1),
+        "scores": score(task, arguments.data, folder),
+    }  # fmt: skip
+    if task == "signs":
+        classifier = SignClassifier.from_pretrained(folder, device="cpu")
+        result["disturbed"] = disturbed_scores(classifier, arguments.data)
+        result["strangers"] = stranger_scores(classifier, arguments.data)
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("outputs/real/videos"))
@@ -138,23 +164,17 @@ def main() -> None:
     parser.add_argument("--model", choices=sorted(MODELS), default="videomae")
     parser.add_argument("--task", choices=sorted(TASKS), action="append")
     parser.add_argument("--epochs", type=int, help="fewer, to try it")
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--one-light", action="store_true", help="do not vary light in training")
+    parser.add_argument("--output", type=Path, help="JSON file, to which the results are added")
     arguments = parser.parse_args()
-    report: dict[str, Any] = {"command": f"python {' '.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}"}
+    report: dict[str, Any] = {}
     if arguments.output is not None and arguments.output.is_file():
-        report = json.loads(arguments.output.read_text(encoding="utf-8")) | report
-    report["threads"] = torch.get_num_threads()
+        report = json.loads(arguments.output.read_text(encoding="utf-8"))
     for task in arguments.task or TASKS:
-        folder = arguments.models / f"{arguments.model}_{task}"
-        epochs = {} if arguments.epochs is None else {"num_train_epochs": arguments.epochs}
-        seconds = train(task, arguments.model, arguments.data, folder, **epochs)
-        result: dict[str, Any] = {"seconds": round(seconds), "scores": score(task, arguments.data, folder)}
-        if task == "signs":
-            classifier = SignClassifier.from_pretrained(folder, device="cpu")
-            result["disturbed"] = disturbed_scores(classifier, arguments.data)
-            result["strangers"] = stranger_scores(classifier, arguments.data)
-        report.setdefault("results", {})[f"{arguments.model} {task}"] = result
-        print(task, json.dumps(report["results"][f"{arguments.model} {task}"]), flush=True)
+        name = f"{arguments.model} {task}{', one light' if arguments.one_light else ''}"
+        result = run(name, task, arguments)
+        report.setdefault("results", {})[name] = result
+        print(name, json.dumps(result), flush=True)
     if arguments.output is not None:
         arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 

@@ -6,6 +6,7 @@ Sources are paths, bytes and open files. An address is refused: the decoder woul
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from .video_frames import Frame, VideoBudget, VideoInfo, decode, decode_at, read
 
 # T frames, H and W pixels
 
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # `Path` makes one slash of two; `C:/` is a drive
 VideoSource = str | os.PathLike | bytes | BinaryIO
 Fit = Callable[[np.ndarray], np.ndarray]  # an image (H, W, 3) to the size that is kept
 
@@ -205,7 +207,7 @@ def _rewound(source: VideoSource) -> Any:
     if isinstance(source, bytes):
         return BytesIO(source)
     if isinstance(source, str | os.PathLike):
-        if "://" in str(source):
+        if ADDRESS.match(str(source)):
             raise VideoError(f"{source}: expected a path or bytes, found an address; fetch the file first")
         return Path(source)
     source.seek(0)

@@ -19,6 +19,7 @@ from slt_hf.checkpoint import (
     is_export,
     load_model,
     load_processor,
+    read_json,
 )
 from slt_hf.confidence import Calibration
 from slt_hf.engines import Hypothesis, LabelEngine, TextEngine, TorchClassifier, TorchCTC, TorchGenerator
@@ -28,6 +29,8 @@ from slt_hf.processing.pose_inputs import per_clip
 from slt_hf.vlm.checkpoint import is_vlm, load_vlm
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
 __all__ = ["Classification", "SignClassifier", "SignTranslator", "Translation", "bundled_checkpoint"]
@@ -291,6 +294,7 @@ class SignClassifier:
         self.engine = engine
         self.labels = labels
         self.unknown_threshold = unknown_threshold
+        self.reads_video = reads_video(processor)
 
     @classmethod
     def from_pretrained(
@@ -345,6 +349,13 @@ class SignClassifier:
             )
             for row, order in zip(probabilities, best, strict=True)
         ]
+
+
+def names_signs(folder: Path) -> bool:
+    """Whether a checkpoint names isolated signs (`SignClassifier`) rather than writing text (`SignTranslator`)."""
+    if not is_export(folder) and is_vlm(folder):
+        return False  # of adapters there is no config
+    return (read_json(folder, "config.json").get("architectures") or [""])[0] in CLASSIFIERS
 
 
 def text_engine(folder: str | os.PathLike[str], device: str | None, dtype: Any) -> Any:

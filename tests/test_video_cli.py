@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from command_line import cli
 from test_video import make_video
-from tiny_checkpoints import save_video_translation
+from tiny_checkpoints import save_classification, save_video_classification, save_video_translation
 
 pytest.importorskip("torch")
 
 from PIL import Image  # noqa: E402
 
-from slt_hf import SignTranslator  # noqa: E402
+from slt_hf import SignClassifier, SignTranslator  # noqa: E402
 from slt_hf.clips import clips_in  # noqa: E402
 from slt_hf.errors import ClipError  # noqa: E402
 from slt_hf.processing.pose_files import PoseClip, write_pose  # noqa: E402
@@ -77,6 +77,61 @@ def test_info_of_a_checkpoint_says_how_frames_are_read(checkpoint: Path):
     (found,) = lines(cli("info", checkpoint, "--json").stdout)
     assert (found["image_size"], found["num_frames"], found["fps"], found["fit"]) == (16, None, 12.5, "crop")
     assert "layout" not in found
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_video_classification(tmp_path_factory.mktemp("classifier"), unknown_threshold=0.3)
+
+
+def test_a_classifier_names_the_signs_of_a_folder(folder: Path, classifier: Path):
+    """The picture, grey all over, is surer than the threshold or not, as `SignClassifier` says."""
+    done = cli("translate", folder, "--model", classifier, "--device", "cpu", "--top-k", 3, "--batch-size", 3)
+    found = {Path(line["clip"]).name: line for line in lines(done.stdout)}
+    assert list(found) == ["a.mp4", "broken.mp4", "b.mp4", "still.png"] and done.exit_code == 1
+    assert "expected a readable video" in found["broken.mp4"]["error"]
+    model = SignClassifier.from_pretrained(classifier, device="cpu")
+    for name in ("a.mp4", "more/b.mp4", "still.png"):
+        answer, line = model(folder / name, top_k=3), found[Path(name).name]
+        assert [label["label"] for label in line["labels"]] == [label for label, _ in answer.labels]
+        assert line["labels"][0]["probability"] == pytest.approx(answer.confidence, abs=1e-3)
+        assert line["known"] == answer.known and line["sign"] == (answer.label if answer.known else "unknown")
+
+
+def test_a_sign_under_the_threshold_is_unknown_and_one_above_is_named(folder: Path, tmp_path: Path):
+    for threshold, known in ((0.0, True), (1.0, False)):
+        model = save_video_classification(tmp_path / str(threshold), unknown_threshold=threshold)
+        (line,) = lines(cli("translate", folder / "a.mp4", "--model", model, "--device", "cpu", "--json").stdout)
+        assert line["known"] is known and (line["sign"] == line["labels"][0]["label"]) is known
+        assert len(line["labels"]) == 5
+        shown = cli("translate", folder / "a.mp4", "--model", model, "--device", "cpu", "--top-k", 2).stdout
+        assert shown.startswith("unknown  (WORD") is not known and shown.count("%") == 2
+
+
+def test_a_classifier_of_poses_names_signs_too(tmp_path: Path):
+    model = save_classification(tmp_path / "model")
+    done = cli("translate", pose(tmp_path / "a.pose"), "--model", model, "--device", "cpu", "--json")
+    (line,) = lines(done.stdout)
+    assert line["sign"] == SignClassifier.from_pretrained(model, device="cpu")(tmp_path / "a.pose").label
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "message"),
+    [("classifier", ("--num-beams", 3), "--num-beams: expected a checkpoint that writes text, found a checkpoint that"),
+     ("classifier", ("--grounding",), "--grounding: expected a checkpoint that writes text"),
+     ("checkpoint", ("--top-k", 2), "--top-k: expected a checkpoint that names signs, found a checkpoint that writes"),
+     ("classifier", ("--quantization", "4bit"), "expected a vision-language model for 4bit")],
+)  # fmt: skip
+def test_options_of_another_kind_of_checkpoint_are_refused(
+    request: pytest.FixtureRequest, folder: Path, kind: str, option: tuple[Any, ...], message: str
+):
+    done = cli("translate", folder / "a.mp4", "--model", request.getfixturevalue(kind), "--device", "cpu", *option)
+    assert done.exit_code == 2 and message in done.stderr and done.stdout == ""
+
+
+def test_an_address_is_refused_and_not_fetched(checkpoint: Path):
+    done = cli("translate", "https://example.org/a.mp4", "--model", checkpoint, "--device", "cpu")
+    assert done.exit_code == 2 and "found an address; fetch the file first" in done.stderr
 
 
 def pose(path: Path, frames: int = 20) -> Path:

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+UNKNOWN = "unknown"  # said of a sign that the checkpoint is not sure enough of
+
 
 def translate(
     clips: Annotated[
@@ -31,6 +33,9 @@ def translate(
     num_beams: Annotated[
         int | None, typer.Option(help="Width of the beam search, 1 is greedy; the checkpoint's own if left out.")
     ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, help="Of checkpoints that name signs: so many of the likeliest; 5 in JSON.")
+    ] = None,
     quantization: Annotated[str | None, typer.Option(help="4bit or 8bit, of vision-language models.")] = None,
     batch_size: Annotated[int, typer.Option(help="Clips of a folder that are computed together.")] = 8,
     grounding: Annotated[
@@ -40,16 +45,17 @@ def translate(
         bool, typer.Option("--json", help="One JSON object a line, as always where a folder is given.")
     ] = False,
 ) -> None:
-    """Translate clips of signing to text.
+    """Translate clips of signing to text, or name their sign where the checkpoint names signs.
 
-    Of a folder every clip is translated, with progress on stderr; one that cannot be read is a line with its error, and
-    the exit code is 1.
+    A sign of which it is less sure than its own threshold is `unknown`. Of a folder every clip is translated, with
+    progress on stderr; one that cannot be read is a line with its error, and the exit code is 1.
     """
     from slt_hf.cli.output import clip_progress, frame_progress
     from slt_hf.clips import clips_in, load_clip
-    from slt_hf.pipeline import SignTranslator
 
-    translator = SignTranslator.from_pretrained(model, revision=revision, device=device, quantization=quantization)
+    translator = open_model(model, revision, device, quantization)
+    options = {"language": language, "sign_language": sign_language, "num_beams": num_beams, "grounding": grounding}
+    ask = partial(translator, **fitting(translator, options | {"top_k": top_k}))
     whole = any(path.is_dir() for path in clips)
     paths = [inner for path in clips for inner in (clips_in(path, translator.reads_video) if path.is_dir() else [path])]
     with ExitStack() as opened, clip_progress(len(paths), shown=whole) as done:
@@ -65,15 +71,43 @@ def translate(
                 return load_clip(path, **given, sample_id=sample_id, progress=progress, extractor=extractor(path))
 
         failed = 0
-        options: dict[str, Any] = {"language": language, "sign_language": sign_language, "grounding": grounding}
-        options |= {} if num_beams is None else {"num_beams": num_beams}
-        ask = partial(translator, **options)
         for path, found in answers(ask, paths, read, batch_size if whole else 1, keep_going=whole):
             failed += isinstance(found, ValueError)
             done(failed)
-            show(path, found, json or whole, alone=len(paths) == 1)
+            show(path, found, json or whole, alone=len(paths) == 1, listed=top_k or 1)
     if failed:
         raise typer.Exit(1)
+
+
+def open_model(name: str | None, revision: str | None, device: str | None, quantization: str | None) -> Any:
+    """SignClassifier for a checkpoint that names isolated signs, SignTranslator for every other."""
+    from slt_hf.checkpoint import find_checkpoint
+    from slt_hf.pipeline import SignClassifier, SignTranslator, names_signs
+
+    folder = find_checkpoint(name, revision)
+    if quantization is None and names_signs(folder):
+        return SignClassifier.from_pretrained(folder, device=device)
+    return SignTranslator.from_pretrained(folder, device=device, quantization=quantization)
+
+
+def fitting(model: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given.
+
+    Raises:
+        RecipeError: if one of them has no meaning for such a checkpoint.
+    """
+    from slt_hf.errors import RecipeError
+    from slt_hf.pipeline import SignClassifier
+
+    classifies = isinstance(model, SignClassifier)
+    given = {name: value for name, value in options.items() if value}
+    strangers = [name for name in given if (name == "top_k") != classifies]
+    if strangers:
+        named = ", ".join("--" + name.replace("_", "-") for name in strangers)
+        kinds = ["a checkpoint that writes text", "a checkpoint that names signs"]
+        expected, found = kinds if classifies else reversed(kinds)
+        raise RecipeError(f"{named}: expected {expected}, found {found}; leave it out, or name another checkpoint")
+    return given
 
 
 def opened_once(opened: ExitStack) -> Callable[[Path], Any]:
@@ -117,23 +151,42 @@ def answers(
             yield path, clip if isinstance(clip, SignDataError) else next(good)
 
 
-def show(path: Path, found: Any, json: bool, alone: bool) -> None:
-    """One clip's line on stdout."""
+def show(path: Path, found: Any, json: bool, alone: bool, listed: int = 1) -> None:
+    """One clip's line on stdout.
+
+    Args:
+        alone: no other clip is shown, so that its name says nothing.
+        listed: labels of a line of text, where signs are named.
+    """
     from slt_hf.cli.output import print_json
 
     if isinstance(found, ValueError):
         print_json(clip=str(path), error=" ".join(str(found).split()))
     elif json:
-        owed = {} if found.grounding is None else {"grounding": round(found.grounding, 4)}
-        print_json(
-            clip=str(path),
-            translation=found.text,
-            confidence=round(found.confidence, 4),
-            **owed,
-            milliseconds=round(found.milliseconds, 1),
-            timings={name: round(value, 1) for name, value in found.timings.items()},
-        )
+        timings = {name: round(value, 1) for name, value in found.timings.items()}
+        print_json(clip=str(path), **said(found), milliseconds=round(found.milliseconds, 1), timings=timings)
     else:
-        grounded = "" if found.grounding is None else f"grounding {found.grounding:.2f}, "
-        told = f"{found.text}  ({found.confidence:.0%}, {grounded}{found.milliseconds:.0f} ms)"
-        print(told if alone else f"{path}: {told}")
+        print(told(found, listed) if alone else f"{path}: {told(found, listed)}")
+
+
+def said(found: Any) -> dict[str, Any]:
+    """What the checkpoint says, for JSON."""
+    from slt_hf.pipeline import Classification
+
+    confidence = {"confidence": round(found.confidence, 4)}
+    if isinstance(found, Classification):
+        labels = [{"label": label, "probability": round(probability, 4)} for label, probability in found.labels]
+        return {"sign": found.label if found.known else UNKNOWN, "known": found.known, **confidence, "labels": labels}
+    owed = {} if found.grounding is None else {"grounding": round(found.grounding, 4)}
+    return {"translation": found.text, **confidence, **owed}
+
+
+def told(found: Any, listed: int) -> str:
+    """The same for people."""
+    from slt_hf.pipeline import Classification
+
+    if isinstance(found, Classification):
+        ranked = ", ".join(f"{label} {probability:.0%}" for label, probability in found.labels[:listed])
+        return f"{found.label if found.known else UNKNOWN}  ({ranked}, {found.milliseconds:.0f} ms)"
+    grounded = "" if found.grounding is None else f"grounding {found.grounding:.2f}, "
+    return f"{found.text}  ({found.confidence:.0%}, {grounded}{found.milliseconds:.0f} ms)"
