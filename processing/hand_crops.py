@@ -34,6 +34,7 @@ CROP_IN_SHOULDERS = 0.9  # side of a crop in shoulder widths: a spread hand with
 ROOM_TO_TURN = 1.5  # so much more is cut out of a frame where the crop is turned afterwards
 EQUAL_RATES = 0.01  # rates that differ less are one, rounded: poses of 23.976 Hz say 24
 LATE_MS = 500.0  # poses may last so much longer than their video
+DARK = 16  # of 255: brighter than what JPEG makes of black
 LEAST_PIXELS = 4.0  # of a crop in the video: below it, landmarks are no pixels
 
 
@@ -172,6 +173,8 @@ class HandPictures:
         if self.stored:
             own = image.shape[0]
             tile = image[:, own * side : own * (side + 1)]
+            if tile.max() < DARK:  # was not seen when it was cut
+                return None
             found = cut(tile, np.full(2, own / 2), own / 2 * wide / size, wide)
         else:
             scale = np.ones(2)

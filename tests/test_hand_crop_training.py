@@ -11,14 +11,21 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from command_line import cli  # noqa: E402
 from test_hand_crops import HEIGHT, WIDTH, clip_of, make_film  # noqa: E402
 from test_training_scripts import TINY_ENCODER, TINY_T5, WORDS  # noqa: E402
 from test_training_scripts import run as run_script  # noqa: E402
 
 from slt_hf import SignTranslator  # noqa: E402
+from slt_hf.data.collator import SignCollator  # noqa: E402
+from slt_hf.data.ledger import Ledger  # noqa: E402
 from slt_hf.data.manifest import Sample, write_manifest  # noqa: E402
-from slt_hf.errors import ClipError, ManifestError, RecipeError  # noqa: E402
+from slt_hf.data.preparation_plan import load_plan  # noqa: E402
+from slt_hf.data.ready import ReadyInputs  # noqa: E402
+from slt_hf.data.storage import ShardDataset  # noqa: E402
+from slt_hf.errors import ClipError, ExportError, ManifestError, RecipeError  # noqa: E402
 from slt_hf.evaluation.checkpoint import load_checkpoint, predict  # noqa: E402
+from slt_hf.evaluation.robustness import CONDITIONS  # noqa: E402
 from slt_hf.evaluation.rows import open_rows  # noqa: E402
 from slt_hf.processing.pose_clip import PoseWarning  # noqa: E402
 from slt_hf.processing.pose_files import read_pose, write_pose  # noqa: E402
@@ -113,6 +120,72 @@ def test_what_crops_cannot_follow_is_refused(
         train(repository, corpus, tmp_path / "run", **options)
 
 
+@pytest.fixture(scope="module")
+def shards(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shards")
+    done = cli("prepare", corpus / "manifest.csv", "--output", folder, "--workers", 1, "--hand-crops", 32)
+    assert done.exit_code == 0, done.stderr
+    return folder
+
+
+def test_prepared_crops_are_what_the_videos_show(checkpoint: Path, corpus: Path, shards: Path) -> None:
+    processor = SignTranslator.from_pretrained(checkpoint, device="cpu").processor
+    read = [SignCollator(processor)([dict(row) for row in open_rows(data, "train")])
+            for data in (str(corpus / "manifest.csv"), str(shards))]  # fmt: skip
+    assert torch.equal(read[0]["crop_mask"], read[1]["crop_mask"]) and read[0]["crop_mask"].all()
+    difference = (read[0]["crop_values"].int() - read[1]["crop_values"].int()).abs()
+    assert difference.max() < 12, "by JPEG alone"
+    assert "`hands`" in (shards / "README.md").read_text()
+    with pytest.raises(ManifestError, match="expected a processor of poses alone"):
+        ReadyInputs(ShardDataset(shards, "train"), processor)
+
+
+def test_a_model_learns_from_prepared_crops_and_is_evaluated_on_them(
+    repository: Path, corpus: Path, shards: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = train(repository, corpus, tmp_path / "run", dataset=[str(shards)], mirror=0.5, tempo=0.1)
+    assert SignTranslator.from_pretrained(folder, device="cpu").engine.model.hand_crops.gate.item() != 0  # type: ignore[attr-defined]
+    outputs = predict(load_checkpoint(str(checkpoint), device="cpu"), open_rows(str(shards), "dev"))
+    assert [output.text for _, output in outputs] == WORDS
+
+
+def test_preparation_says_where_videos_are_missing_and_refuses_odd_sizes(corpus: Path, tmp_path: Path) -> None:
+    pose = str(corpus / f"{WORDS[0]}-train.pose")
+    write_manifest(
+        [Sample(id="a", pose=pose, text="a"), Sample(id="b", pose=pose, video="gone.mp4", text="b")],
+        tmp_path / "manifest.csv",
+    )
+    command = ("prepare", tmp_path / "manifest.csv", "--output", tmp_path / "shards", "--workers", 1, "--hand-crops")
+    assert cli(*command, 32).exit_code == 0
+    with Ledger(load_plan(tmp_path / "shards").ledger_path) as ledger:
+        told = {name: (entry.status, entry.reason) for name, entry in ledger.entries().items()}
+    assert {status for status, _ in told.values()} == {"missing"}
+    assert "found poses alone" in str(told["a"][1]) and "gone.mp4, where there is nothing" in str(told["b"][1])
+    done = cli(*command, 40)
+    assert done.exit_code == 2 and "expected a multiple of 16 pixels" in done.stderr
+
+
+def test_disturbed_poses_are_tried_with_disturbed_crops(checkpoint: Path, corpus: Path) -> None:
+    evaluated, rows = load_checkpoint(str(checkpoint), device="cpu"), open_rows(str(corpus / "manifest.csv"), "dev")
+    for name in ("mirrored", "tempo_1.5", "10_fps", "no_face"):
+        assert [output.text for _, output in predict(evaluated, rows, disturbance=CONDITIONS[name])] == WORDS, name
+    clip = CONDITIONS["hand_hidden"](evaluated_clip(corpus), np.random.default_rng(0))
+    assert np.isnan(clip.hands.middles[:, 0]).all() and np.isfinite(clip.hands.middles[:, 1]).all()  # type: ignore[union-attr]
+
+
+def evaluated_clip(corpus: Path) -> Any:
+    from slt_hf.evaluation.checkpoint import read_row
+
+    return read_row(open_rows(str(corpus / "manifest.csv"), "dev")[0], crops=True)
+
+
+def test_graphs_of_a_model_with_crops_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    from slt_hf.export.exporting import export_checkpoint
+
+    with pytest.raises(ExportError, match="looks at crops of the hands"):
+        export_checkpoint(checkpoint, tmp_path / "export")
+
+
 def test_a_video_is_refused_where_no_crops_are_made(corpus: Path) -> None:
     poses, videos = poses_and_videos(corpus)
     with pytest.raises(ClipError, match="expected clips alone"):
@@ -145,6 +218,7 @@ def test_gate_and_frozen_parts_learn_at_rates_of_their_own(repository: Path, cor
     assert model.hand_crops.gate.item() != 0
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights(repository: Path, corpus: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
@@ -173,7 +247,7 @@ def test_processors_without_crops_are_saved_as_before(tmp_path: Path) -> None:
 def test_a_clip_that_was_cut_still_finds_its_hands(checkpoint: Path, corpus: Path) -> None:
     translator = SignTranslator.from_pretrained(checkpoint, device="cpu")
     poses, videos = poses_and_videos(corpus)
-    part = {"start_ms": 160, "end_ms": 400}
+    part: dict[str, Any] = {"start_ms": 160, "end_ms": 400}
     given = translator(poses[1], video=videos[1], **part)
     assert given.text == WORDS[1]
     assert translator(read_pose(poses[1]), video=videos[1], **part).confidence == given.confidence

@@ -35,6 +35,9 @@ def prepare(
     min_frames: Annotated[int, typer.Option(help="Fewer frames are too_short.")] = 5,
     max_frames: Annotated[int, typer.Option(help="More frames are too_long.")] = 20_000,
     people: Annotated[str, typer.Option(help="Of several people: refuse, or most_visible.")] = "refuse",
+    hand_crops: Annotated[
+        int | None, typer.Option(help="Also store crops of the hands, of so many pixels: 48, 64; needs the videos.")
+    ] = None,
     shard_clips: Annotated[int, typer.Option(help="Manifest rows in a shard.")] = 1000,
     timeout: Annotated[float, typer.Option(help="Seconds one item may take.")] = 600.0,
     memory_gb: Annotated[float, typer.Option(help="Memory of a worker; 0 for no limit (needed with CUDA).")] = 6.0,
@@ -54,6 +57,7 @@ def prepare(
     every item.
     """
     from slt_hf.data.fetch import FetchSettings
+    from slt_hf.data.hand_crops import check_crop_size
     from slt_hf.data.preparation import begin
     from slt_hf.data.preparation_executor import execute
     from slt_hf.data.preparation_item import ItemSettings
@@ -64,6 +68,8 @@ def prepare(
         return print_report(load_plan(output))
     if manifest is None:
         raise PreparationError("expected a manifest to prepare, found none; name one, or pass --report")
+    if hand_crops is not None:
+        check_crop_size(hand_crops)
     terms = None
     if corpus is not None:
         from slt_hf.data.corpora import get_corpus
@@ -82,6 +88,7 @@ def prepare(
         min_frames=min_frames,
         max_frames=max_frames,
         people=people,
+        hand_crops=hand_crops,
     )
     settings = PreparationSettings(
         item=item,

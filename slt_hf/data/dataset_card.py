@@ -34,6 +34,10 @@ _FIELDS = """\
 | `extras` | string | further columns of the manifest, as JSON |
 """
 
+_HANDS = """\
+| `hands` | binary | Motion JPEG, a frame for each of the clip's: crops of the left hand, mirrored, and the right one |
+"""
+
 _USE = """\
 ```python
 import numpy as np
@@ -70,7 +74,7 @@ def render_card(plan: Plan, census: Census) -> str:
         f"## Licence\n\n{licence}",
         f"## Census\n\nEvery row of the manifest is counted.\n\n{census.report()}",
         "## Made with\n\n" + "\n".join(f"- {tool} {version}" for tool, version in census.tools.items()),
-        f"## Fields\n\n{_FIELDS}",
+        f"## Fields\n\n{_FIELDS if plan.settings.item.hand_crops is None else _FIELDS + _HANDS}",
         f"## Use\n\n{_USE.format(place=PLACE, split=first)}",
     ]
     return "\n\n".join(section.rstrip() for section in sections) + "\n"

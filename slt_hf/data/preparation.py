@@ -33,6 +33,7 @@ from pebble import ProcessExpired, ProcessPool
 from slt_hf.data.census import Census, take_census
 from slt_hf.data.dataset_card import write_card
 from slt_hf.data.fetch import Fetched, fetch
+from slt_hf.data.hand_crops import schema_of
 from slt_hf.data.ledger import Entry, Ledger
 from slt_hf.data.manifest import read_manifest
 from slt_hf.data.preparation_item import Job, Outcome, check_extractor, prepare_item, read_table, start_child
@@ -284,7 +285,7 @@ class _Task:
         self.ledger.commit()
         good = [item for item in shard.items if self.entries[item.sample.id].status == "ok"]
         files = [self.plan.item_file(item) for item in good]
-        checksum = write_shard(files, self.plan.folder / shard.name)
+        checksum = write_shard(files, self.plan.folder / shard.name, schema_of(self.settings.item.hand_crops))
         self.ledger.record_shard(shard.name, shard.key, len(good), checksum)
         for file in files:
             file.unlink()
@@ -297,11 +298,11 @@ def _pool(workers: int, memory_bytes: int) -> ProcessPool:
     return ProcessPool(workers, initializer=start_child, initargs=(memory_bytes,), context=context)
 
 
-def write_shard(rows: list[Path], path: Path) -> str:
+def write_shard(rows: list[Path], path: Path, schema: pa.Schema = SCHEMA) -> str:
     """Rows into one Parquet file, in order; the same rows give the same bytes. Returns their SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.new")
-    with pq.ParquetWriter(draft, SCHEMA, compression="zstd", use_dictionary=["layout", "extractor", "split"]) as writer:
+    with pq.ParquetWriter(draft, schema, compression="zstd", use_dictionary=["layout", "extractor", "split"]) as writer:
         for first in range(0, len(rows), ROWS_PER_GROUP):
             group = [read_table(row) for row in rows[first : first + ROWS_PER_GROUP]]
             writer.write_table(pa.concat_tables(group).combine_chunks(), row_group_size=ROWS_PER_GROUP)

@@ -18,12 +18,15 @@ import numpy as np
 import pyarrow as pa
 
 from slt_hf import __version__
+from slt_hf.data.hand_crops import schema_of, stored_hands
+from slt_hf.data.manifest import media_exists
 from slt_hf.data.sample import Sample
 from slt_hf.data.storage import SCHEMA, encode_clip
 from slt_hf.errors import ClipError, PreparationError, SignDataError, VideoError
 from slt_hf.poses.extraction import Extractor, open_extractor
 from slt_hf.poses.formats import read_clip
 from slt_hf.poses.video import VideoBudget
+from slt_hf.processing.hand_crops import with_hands
 from slt_hf.processing.landmarks import convert
 from slt_hf.processing.pose_files import PoseClip
 
@@ -47,6 +50,8 @@ class ItemSettings:
     """Least share of frames in which somebody is seen"""
     people: str = "refuse"
     """Of several people: refuse, or take the most_visible"""
+    hand_crops: int | None = None
+    """Pixels of the hands' crops to store beside the poses; None stores none"""
     tolerance_ms: float = 500.0
     """A clip may be this much shorter than its row says, before it counts as mistimed"""
     budget: VideoBudget = field(default_factory=VideoBudget)
@@ -90,7 +95,10 @@ def item_key(sample: Sample, settings: ItemSettings, root: Path) -> str:
         if name := row.get(column):
             row[column] = name if "://" in name else os.path.relpath(name, root)
     options = {name: value for name, value in settings.extractor_options.items() if name not in ("python", "device")}
-    told = {"row": row, "settings": {**asdict(settings), "extractor_options": options}, "format": FORMAT}
+    shaped = {**asdict(settings), "extractor_options": options}
+    if settings.hand_crops is None:
+        del shaped["hand_crops"]  # items keep the names that they had before there were crops
+    told = {"row": row, "settings": shaped, "format": FORMAT}
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
@@ -127,13 +135,24 @@ def _prepare(job: Job, facts: dict[str, Any]) -> dict[str, Any]:
         clip = read_pose_input(job.file, sample)
     facts["num_frames"], facts["duration_ms"] = clip.num_frames, clip.duration_ms
     check_clip(clip, sample, settings)
+    hands = {} if settings.hand_crops is None else {"hands": crops_of(clip, sample, settings.hand_crops)}
     if settings.layout and settings.layout != clip.layout:
         clip.points, clip.confidence = convert(clip.points, clip.confidence, clip.layout, settings.layout)
         clip.layout = settings.layout
     made_by = " ".join(f"{name} {value}" for name, value in extractor.tools.items()) if extractor else None
     row = make_row(sample, clip, made_by, facts["checksum"])
-    write_table(pa.Table.from_pylist([row], schema=SCHEMA), Path(job.output))
+    write_table(pa.Table.from_pylist([row | hands], schema=schema_of(settings.hand_crops)), Path(job.output))
     return facts
+
+
+def crops_of(clip: PoseClip, sample: Sample, size: int) -> bytes:
+    """Crops of a clip's hands: out of the video that its poses were just found in, or that stands beside them."""
+    if clip.hands is None:
+        if sample.video is None or not media_exists(sample.video):
+            found = "poses alone" if sample.video is None else f"{sample.video}, where there is nothing"
+            raise Refused("missing", f"expected the video of the poses, to cut hands out of, found {found}; fetch it")
+        clip = with_hands(clip, sample.video, sample.start_ms, whole=sample.end_ms is None)
+    return stored_hands(clip, size)
 
 
 def check_extractor(settings: ItemSettings) -> dict[str, str]:
@@ -187,7 +206,7 @@ def write_table(table: pa.Table, path: Path) -> None:
     """One row as an Arrow file; its name appears only when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
+    with pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
     os.replace(draft, path)
 

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slt_hf.data.fetch import FetchSettings, file_for, is_address
+from slt_hf.data.hand_crops import schema_of
 from slt_hf.data.ledger import Ledger
 from slt_hf.data.preparation_item import ItemSettings, item_key, write_table
 from slt_hf.data.sample import Sample
-from slt_hf.data.storage import SCHEMA
 from slt_hf.errors import PreparationError
 from slt_hf.poses.video import VideoBudget
 
@@ -195,9 +195,11 @@ def unpack(plan: Plan, name: str, wanted: dict[str, Item]) -> None:
     path = plan.folder / name
     if not path.exists():
         return
-    file = pq.ParquetFile(path)
+    file, schema = pq.ParquetFile(path), schema_of(plan.settings.item.hand_crops)
+    if file.schema_arrow.names != schema.names:
+        return  # with crops or without: no item is the same
     for batch in file.iter_batches(batch_size=64):
-        table = pa.Table.from_batches([batch]).cast(SCHEMA)
+        table = pa.Table.from_batches([batch]).cast(schema)
         for i, id in enumerate(table.column("id").to_pylist()):
             if id in wanted:
                 write_table(table.slice(i, 1), plan.item_file(wanted[id]))

@@ -21,6 +21,7 @@ import numpy as np
 
 from slt_hf.data.collator import clip_of
 from slt_hf.data.storage import ShardDataset, find_shards, to_float32
+from slt_hf.errors import ManifestError
 
 # T frames, V landmarks, C coordinates
 
@@ -34,11 +35,19 @@ class ReadyInputs:
         dataset: the shards.
         processor: a `PoseProcessor` or `PoseFeatureExtractor`.
         cache_dir: where the inputs are kept; None keeps them in the shards' folder.
+
+    Raises:
+        ManifestError: for a processor that makes crops of hands, too, which take a hundred times the space.
     """
 
     def __init__(self, dataset: ShardDataset, processor: Any, cache_dir: str | Path | None = None):
         self.dataset = dataset
         self.extractor = getattr(processor, "feature_extractor", processor)
+        if self.extractor.hand_crop_size is not None:
+            raise ManifestError(
+                "expected a processor of poses alone, found one that makes crops of the hands too; train from the "
+                "shards themselves"
+            )
         kept = Path(cache_dir) if cache_dir else dataset.folder / ".ready"
         self.folder = kept / self._key()
         if not self.folder.exists():

@@ -66,7 +66,8 @@ def join_clips(
         points = np.concatenate([points, next_points])
         confidence = np.concatenate([confidence, next_confidence])
     confidence = np.where(np.isfinite(points).all(-1), confidence, 0)
-    return replace(clips[0], points=points, confidence=confidence.astype(np.float32), fps=settings.fps, source=None)
+    joined = replace(clips[0], points=points, confidence=confidence.astype(np.float32), fps=settings.fps, source=None)
+    return replace(joined, hands=None)  # of a joined clip there is no video
 
 
 def aligned(clips: Sequence[PoseClip]) -> list[PoseClip]:

@@ -186,7 +186,7 @@ class ShardDataset:
 
     def _index(self) -> None:
         table = self._dataset.data.table
-        wanted = table.column_names if self.columns is None else [*self.columns, *CLIP_FIELDS]
+        wanted = table.column_names if self.columns is None else [*self.columns, *CLIP_FIELDS, "hands"]
         names = [name for name in table.column_names if name in set(wanted)]
         self._chunks: list[_Chunk] = []
         first = 0

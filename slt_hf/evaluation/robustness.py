@@ -1,6 +1,7 @@
 """What a camera, a signer or an extractor may do to a clip that leaves its meaning alone: scores should stay.
 
-Each condition changes a PoseClip before the processor sees it; the columns of `--robustness` are the scores under each.
+Each condition changes a PoseClip, and with it where pictures of its hands are taken, before the processor sees it; the
+columns of `--robustness` are the scores under each.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from slt_hf.processing.hand_crops import hide_lost
 from slt_hf.processing.landmarks import get_layout
 from slt_hf.processing.pose_files import PoseClip
+from slt_hf.processing.pose_resampling import nearest_frames
 from slt_hf.processing.pose_transforms import resample, signer_frame
 
 TEMPO = 1.5
@@ -41,13 +44,15 @@ def hide(clip: PoseClip, landmarks: tuple[int, ...]) -> PoseClip:
     points, confidence = clip.points.copy(), clip.confidence.copy()
     points[:, list(landmarks)] = np.nan
     confidence[:, list(landmarks)] = 0
-    return replace(clip, points=points, confidence=confidence)
+    hands = clip.hands and hide_lost(clip.hands, clip.confidence, confidence, clip.layout)
+    return replace(clip, points=points, confidence=confidence, hands=hands)
 
 
 def faster(clip: PoseClip, generator: np.random.Generator) -> PoseClip:
     """The same movement in two thirds of the time, at the same frame rate."""
     points, confidence = resample(clip.points, clip.confidence, TEMPO * clip.fps, clip.fps)
-    return replace(clip, points=points, confidence=confidence)
+    hands = clip.hands and clip.hands.take(nearest_frames(clip.num_frames, TEMPO * clip.fps, clip.fps))
+    return replace(clip, points=points, confidence=confidence, hands=hands)
 
 
 def mirrored(clip: PoseClip, generator: np.random.Generator) -> PoseClip:
@@ -59,7 +64,7 @@ def mirrored(clip: PoseClip, generator: np.random.Generator) -> PoseClip:
     points[..., 0] = width - points[..., 0]
     world = list(layout.parts.get("world", ()))  # metres around the hips, so flipped about 0
     points[:, world, 0] -= width
-    return replace(clip, points=points, confidence=confidence)
+    return replace(clip, points=points, confidence=confidence, hands=clip.hands and clip.hands.mirrored())
 
 
 def at_frame_rate(fps: float) -> Disturbance:
@@ -67,7 +72,8 @@ def at_frame_rate(fps: float) -> Disturbance:
 
     def change(clip: PoseClip, generator: np.random.Generator) -> PoseClip:
         points, confidence = resample(clip.points, clip.confidence, clip.fps, fps)
-        return replace(clip, points=points, confidence=confidence, fps=float(fps))
+        hands = clip.hands and clip.hands.take(nearest_frames(clip.num_frames, clip.fps, fps))
+        return replace(clip, points=points, confidence=confidence, fps=float(fps), hands=hands)
 
     return change
 

@@ -157,6 +157,11 @@ def load_source(source: Path) -> tuple[Any, Any]:
         raise ExportError(f"{source}: expected a model among {known}, found {name}; run it with PyTorch")
     # the model's module first: it registers our classes, without which transformers asks whether to trust the source
     model = load_model(getattr(import_module(ARCHITECTURES[name]), name), source, "cpu", "float32")
+    if model.config.to_dict().get("hand_crop_width") is not None:
+        raise ExportError(
+            f"{source}: expected a model that reads poses or frames, found one that looks at crops of the hands beside "
+            "poses, for which graphs have no input; run it with PyTorch"
+        )
     processor = load_processor(source)
     tokenizer = getattr(processor, "tokenizer", None)  # an extractor alone has none
     if tokenizer is not None and not (source / "tokenizer.json").is_file():
