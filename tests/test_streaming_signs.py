@@ -12,9 +12,11 @@ import pytest
 from tiny_checkpoints import save_classification
 
 from slt_hf import SignClassifier
+from slt_hf.pipeline import Classification
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.streaming import StreamingClassifier, StreamPolicy
 from slt_hf.streaming.activity import SigningActivity
+from slt_hf.streaming.classifier import WINDOWS
 from slt_hf.streaming.sign_segments import Segment, SignSegments, joined
 from slt_hf.synthesis.synthesizer import synthesize
 
@@ -100,6 +102,51 @@ def test_a_stream_of_signs_goes_on_from_its_saved_state(classifier: SignClassifi
         assert mine == its
     assert first.finish() == second.finish()
     json.dumps(state, default=lambda array: array.tolist())
+
+
+def test_a_graph_of_a_classifier_gives_its_probabilities(classifier: SignClassifier):
+    engine: Any = classifier.engine
+    engine.quicken()
+    graph, torch = engine.graph, pytest.importorskip("torch")
+    for clips, frames in ((1, 6), (5, 20), (2, 150)):  # the last beyond the attention window
+        inputs = {"pose_values": torch.rand(clips, frames, 85, 3), "attention_mask": torch.ones(clips, frames)}
+        inputs["attention_mask"][-1, 5:] = 0
+        engine.graph = None
+        plain = engine.classify(inputs)
+        engine.graph = graph
+        np.testing.assert_allclose(engine.classify(inputs), plain, atol=1e-5)
+
+
+def test_windows_are_classified_together_as_if_alone(classifier: SignClassifier, signing: PoseClip):
+    stream = StreamingClassifier(classifier, signing.layout)
+    nobody = np.zeros_like(signing.confidence[0])
+    only_face = np.where(np.arange(len(nobody)) == 40, signing.confidence[0], nobody)  # of no landmark of the model
+    frames = [*zip(signing.points, signing.confidence, strict=True)]
+    stream.utterance = [*frames[:20], *[(frames[0][0], nobody)] * 8, *[(frames[0][0], only_face)] * 8]
+    windows = [(0, 6), (4, 20), (20, 28), (10, 24), (28, 36)]
+    together = stream._classified(windows)
+    alone = [found for window in windows for found in stream._classified([window])]
+    assert [each[:2] for each in together] == [each[:2] for each in alone] and len(alone) == 3
+    assert [each[2] for each in together] == pytest.approx([each[2] for each in alone], abs=1e-5)
+
+
+@pytest.mark.parametrize("fps", [10.0, 30.0])
+def test_windows_keep_up_with_the_camera(
+    classifier: SignClassifier, signing: PoseClip, fps: float, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(classifier, "__class__", type("Counted", (SignClassifier,), {"__call__": named}))
+    stream = StreamingClassifier(classifier, signing.layout, longest_ms=1e6)
+    behind = []
+    for index in range(round(6 * fps)):  # a hand that stays up
+        stream.push(signing.points[20], 1000 * index / fps, signing.confidence[20])
+        behind.append(len(stream.utterance) - stream.segments.reached)
+    assert max(behind) <= 3 * stream.segments.step
+
+
+def named(self: Any, clips: list[PoseClip], top_k: int) -> list[Any]:
+    """Every window the same sign, at once."""
+    assert len(clips) <= WINDOWS
+    return [Classification([(self.labels[0], 0.9)])] * len(clips)
 
 
 def test_what_stands_is_what_the_windows_say_and_all_of_it_in_the_end(classifier: SignClassifier, signing: PoseClip):

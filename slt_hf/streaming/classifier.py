@@ -11,6 +11,7 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
+from slt_hf.engines import TorchClassifier
 from slt_hf.pipeline import SignClassifier
 from slt_hf.processing.pose_errors import ClipError
 from slt_hf.streaming.events import StreamEvent, StreamPolicy
@@ -19,7 +20,7 @@ from slt_hf.streaming.utterance_stream import UtteranceStream
 
 Found = tuple[tuple[int, int], str, float]  # window, its best label and probability
 BEHIND = 12.0  # log-probability: cuts further behind the best one are given up
-WINDOWS = 2  # classified for one frame that comes
+WINDOWS = 5  # classified together for one frame that comes: at 10 frames a second they keep up
 STEP_MS, SHORTEST_MS, LONGEST_MS = 160.0, 480.0, 1600.0  # between boundaries; of a sign
 
 
@@ -45,12 +46,19 @@ class StreamingClassifier(UtteranceStream):
         extractor = getattr(classifier.processor, "feature_extractor", classifier.processor)  # itself, where alone
         super().__init__(extractor.settings.fps, layout, StreamPolicy(**policy))
         self.classifier = classifier
+        if isinstance(classifier.engine, TorchClassifier):
+            classifier.engine.quicken()  # once for all streams of an engine
         self.min_confidence = max(self.policy.min_confidence or 0.0, classifier.unknown_threshold or 0.0)
         step = max(1, round(STEP_MS * self.fps / 1000))
         shortest, longest = (self._frames(duration) for duration in (SHORTEST_MS, LONGEST_MS))
         self.segments = SignSegments(step, shortest, longest, BEHIND)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.segments.forget()
+        self.asked = 0  # boundary whose windows were asked for last
         self.waiting: list[tuple[int, int]] = []  # windows that are to be classified
-        self.found: list[Found] = []  # of the boundary that is being decoded
+        self.found: list[Found] = []  # of boundaries that are not decoded yet
         self.stands: list[Segment] = []
 
     @classmethod
@@ -64,28 +72,37 @@ class StreamingClassifier(UtteranceStream):
     def state(self) -> dict[str, Any]:
         stands = [list(vars(segment).values()) for segment in self.stands]
         own = {"segments": self.segments.state(), "waiting": list(self.waiting), "found": list(self.found)}
-        return super().state | own | {"stands": stands}
+        return super().state | own | {"asked": self.asked, "stands": stands}
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
         self.segments.restore(state["segments"])
-        self.waiting, self.found = list(state["waiting"]), list(state["found"])
+        self.asked, self.waiting, self.found = state["asked"], list(state["waiting"]), list(state["found"])
         self.stands = [Segment(*values) for values in state["stands"]]
 
     def _work(self) -> list[StreamEvent]:
-        """A few windows; an event when they change what is known."""
-        last = self.segments.reached + self.segments.step
-        if not self.waiting and not self.found:
-            if len(self.utterance) < last:
-                return []
-            self.waiting = self.segments.windows(last)
+        """A few windows; events where they change what is known."""
+        self._ask()
         self.found += self._classified(self.waiting[:WINDOWS])
         self.waiting = self.waiting[WINDOWS:]
-        if self.waiting:
-            return []
-        before = self.segments.best()
-        self.segments.decode(last, self.found)
-        self.found = []
+        events = []
+        while self.segments.reached < (self.waiting[0][1] - self.segments.step if self.waiting else self.asked):
+            events += self._decode()
+        return events
+
+    def _ask(self) -> None:
+        """Windows of the next boundary, or of two: then all of them begin where boundaries are decoded."""
+        step = self.segments.step
+        most = min(len(self.utterance), self.segments.reached + 2 * step)
+        while len(self.waiting) < WINDOWS and self.asked + step <= most:
+            self.asked += step
+            self.waiting += self.segments.windows(self.asked)
+
+    def _decode(self) -> list[StreamEvent]:
+        """The next boundary, all windows of which are classified."""
+        before, last = self.segments.best(), self.segments.reached + self.segments.step
+        self.segments.decode(last, [each for each in self.found if each[0][1] == last])
+        self.found = [each for each in self.found if each[0][1] != last]
         certain = self.segments.certain()
         if len(certain) > len(self.stands):
             self.stands = [*self.stands, *certain[len(self.stands) :]]
@@ -96,17 +113,12 @@ class StreamingClassifier(UtteranceStream):
     def _close(self) -> StreamEvent:
         """Decode what is left; an utterance shorter than any sign is one."""
         event = self._told(self._rest(), True)
-        self.segments.forget()
-        self.waiting, self.found, self.stands = [], [], []
+        self._forget()
         return event
 
     def _rest(self) -> list[Segment]:
-        while (last := self.segments.reached + self.segments.step) <= len(self.utterance):
-            windows = self.segments.windows(last)
-            done = {window for window, _, _ in self.found}
-            self.found += self._classified([window for window in windows if window not in done])
-            self.segments.decode(last, self.found)
-            self.found = []
+        while self.segments.reached + self.segments.step <= len(self.utterance):
+            self._work()
         signs = self.segments.best()
         if not signs:
             whole = (0, len(self.utterance))
@@ -133,13 +145,22 @@ class StreamingClassifier(UtteranceStream):
 
     def _classified(self, windows: list[tuple[int, int]]) -> list[Found]:
         """Best label and probability of each window in which somebody is seen."""
-        found = []
-        for window in windows:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # said once when a file is read; here it would be said all day
-                    label, probability = self.classifier(self._clip(*window), top_k=1).labels[0]
-            except ClipError:
-                continue
-            found.append((window, label, probability))
-        return found
+        seen = [window for window in windows if any(each.any() for _, each in self.utterance[slice(*window)])]
+        try:
+            return self._named(seen)
+        except ClipError:  # of one of them; which one is told when they come alone
+            return [found for window in seen for found in self._alone(window)]
+
+    def _alone(self, window: tuple[int, int]) -> list[Found]:
+        try:
+            return self._named([window])
+        except ClipError:
+            return []
+
+    def _named(self, windows: list[tuple[int, int]]) -> list[Found]:
+        if not windows:
+            return []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said once when a file is read; here it would be said all day
+            found = self.classifier([self._clip(*window) for window in windows], top_k=1)
+        return [(window, *each.labels[0]) for window, each in zip(windows, found, strict=True)]

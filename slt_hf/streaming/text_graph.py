@@ -23,7 +23,7 @@ from slt_hf.export.graphs import DecoderGraph, decoder_spec
 from slt_hf.modeling.modeling_pose_encoder import PoseEncoderModel
 from slt_hf.modeling.modeling_sign_to_text import SignEncoderOutput
 from slt_hf.streaming.chunk_graph import traced
-from slt_hf.streaming.clip_graph import ClipGraph
+from slt_hf.streaming.clip_graph import ClipGraph, Encoder
 
 TOLERANCE = 1e-3  # of logits, between a graph and its model; a graph further away is not used
 TRIED = ((1, 7, 0, 9), (2, 1, 4, 3), (4, 1, 1, 1))  # R, Q, tokens before them, S: not what it was traced with
@@ -88,7 +88,8 @@ class TextGraph:
         self.cross = traced(self.plain_cross, (states, mask))
         self.encoder = EncoderGraph(model) if model.config.text_encoder == "use" else None
         self.encode = self.encoder and traced(self.encoder, (states, mask))
-        self.clip = ClipGraph(model.encoder) if isinstance(model.encoder, PoseEncoderModel) else None
+        poses = isinstance(model.encoder, PoseEncoderModel)
+        self.clip = ClipGraph(Encoder(model.encoder), model.encoder.config) if poses else None
         self.spec = decoder_spec(model, cross(states, mask) | {"memory_mask": mask})
         self.plain = ByPosition(DecoderGraph(model.text_model, self.spec.module.num_layers), list(self.spec.inputs))
         self.decode = traced(self.plain, tuple(self.spec.inputs.values()))
@@ -158,7 +159,8 @@ class TextGraph:
     def _encoded(self, inputs: dict[str, Any]) -> Any:
         """What `model.encode` gives."""
         if self.clip is not None and set(inputs) == {"pose_values", "attention_mask"}:  # no crops, no prompt
-            return self.memory(*self.clip(inputs["pose_values"], inputs["attention_mask"]))
+            states, mask = self.clip(inputs["pose_values"], inputs["attention_mask"])
+            return self.memory(states, mask)
         with torch.inference_mode():
             return self.model.encode(**inputs)
 
