@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from slt_hf.errors import CheckpointError
 from slt_hf.pipeline import Preparer, SignTranslator
 
 
@@ -32,22 +33,29 @@ def grounding_heat(translator: SignTranslator, clip: Any, windows: int = 16, bat
     One forward pass of the whole clip for each window.
 
     Args:
+        translator: of poses, or of frames at a fixed rate; an export, too.
         clip: whatever the translator reads.
         windows: of equal length; fewer where the clip has fewer frames.
 
     Raises:
+        CheckpointError: if the model is shown a number of pictures that says nothing of when they were taken.
         SignDataError: if the clip cannot be read.
     """
     processor, engine = translator.processor, translator.engine
     prepared = next(Preparer(processor)(clip, 1))
     main = processor.model_input_names[0]
+    if main == "pixel_values" and (prepared.inputs[main].ndim < 5 or "attention_mask" not in prepared.inputs):
+        raise CheckpointError(
+            "expected a checkpoint that reads poses, or frames at a fixed rate, found one that is shown some pictures "
+            "of each clip; take translator(clip, grounding=True), which masks them all"
+        )
     hypothesis = engine.generate(prepared.inputs)[0]
     frames = prepared.inputs[main].shape[1]
     edges = np.linspace(0, frames, min(windows, frames) + 1).round().astype(int)
     lost: list[float] = []
     for first in range(0, len(edges) - 1, batch_size):
         pairs = list(zip(edges[:-1], edges[1:], strict=True))[first : first + batch_size]
-        inputs = {name: value.repeat_interleave(len(pairs), 0) for name, value in prepared.inputs.items()}
+        inputs = {name: np.repeat(np.asarray(value), len(pairs), 0) for name, value in prepared.inputs.items()}
         for row, (start, end) in enumerate(pairs):
             inputs[main][row, start:end] = 0
             if "crop_mask" in inputs:
@@ -55,9 +63,4 @@ def grounding_heat(translator: SignTranslator, clip: Any, windows: int = 16, bat
         scores = engine.log_probabilities(inputs, [hypothesis.tokens] * len(pairs))
         lost += [hypothesis.grounding(score) for score in scores]
     text = processor.batch_decode([hypothesis.tokens], skip_special_tokens=True)[0].strip()
-    return GroundingHeat(text, edges * 1000 / frames_per_second(processor), np.array(lost))
-
-
-def frames_per_second(processor: Any) -> float:
-    """Of the model's input."""
-    return float(processor.feature_extractor.settings.fps)
+    return GroundingHeat(text, edges * 1000 / processor.feature_extractor.fps, np.array(lost))

@@ -25,6 +25,7 @@ from slt_hf.export.exporting import ExportSettings, clips_of_data
 from slt_hf.export.folder import MANIFEST, WEIGHTS, ExportFolder
 from slt_hf.export.gate_cases import gate_cases
 from slt_hf.export.providers import provider_for
+from slt_hf.grounding_heat import grounding_heat
 from slt_hf.processing.pose_files import write_pose
 from slt_hf.synthesis.synthesizer import synthesize
 
@@ -379,6 +380,14 @@ def test_batch_mates_do_not_change_an_exported_translation(exported: Path, clips
     for clip, found in zip(clips, together, strict=True):
         alone = translator(clip)
         assert alone.text == found.text and alone.confidence == pytest.approx(found.confidence, abs=1e-4)
+
+
+def test_an_export_tells_what_its_text_owes_to_each_moment(source: Path, exported: Path, clips: list[Path]):
+    readers = [SignTranslator.from_pretrained(each, device="cpu") for each in (exported, source)]
+    ours, theirs = (grounding_heat(reader, str(clips[0]), windows=4) for reader in readers)
+    assert ours.text == theirs.text
+    np.testing.assert_allclose(ours.lost, theirs.lost, atol=1e-3)
+    np.testing.assert_array_equal(ours.starts_ms, theirs.starts_ms)
 
 
 def test_a_live_stream_takes_an_export(exported: Path):

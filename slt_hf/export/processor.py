@@ -78,6 +78,11 @@ class ExportProcessor:
         """What reads clips, with its `settings`: itself."""
         return self
 
+    @property
+    def fps(self) -> float:
+        """Of the model's input."""
+        return self.settings.fps
+
     def __call__(
         self,
         clips: Any,
