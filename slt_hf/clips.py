@@ -50,6 +50,29 @@ def clips_in(folder: Path, frames: bool = False) -> list[Path]:
     return found
 
 
+def video_beside(clip: Path, video: Path | None = None) -> Path | None:
+    """The video that a pose file's poses were found in.
+
+    Args:
+        video: the video itself, or a folder that has one of the clip's name; None looks beside the clip.
+
+    Returns:
+        None for a clip that is a video itself, or where there is none of its name.
+
+    Raises:
+        ClipError: if the folder has none.
+    """
+    if is_video(clip):
+        return None
+    if video is not None and not video.is_dir():
+        return video
+    folder = clip.parent if video is None else video
+    found = [path for suffix in sorted(VIDEO_SUFFIXES) if (path := folder / f"{clip.stem}{suffix}").is_file()]
+    if not found and video is not None:
+        raise ClipError(f"{clip}: expected a video of its name in {video}, found none; add it, or leave the clip out")
+    return found[0] if found else None
+
+
 def load_clip(
     source: Any,
     layout: str | None = None,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Classification", "SignClassifier", "SignTranslator", "Translation", "bundled_checkpoint"]
 
 
+NO_CROPS = "expected clips alone, since this checkpoint does not look at crops of hands, found a video beside them; leave it out"
 # architecture of isolated signs -> the module that defines it
 CLASSIFIERS = {
     "PoseEncoderForSignClassification": "slt_hf.modeling",
@@ -110,7 +111,7 @@ class Preparer:
     def __init__(self, processor: Any):
         self.processor = processor
         self.reads_video = reads_video(processor)
-        self.makes_crops = "crop_values" in processor.model_input_names
+        self.makes_crops = makes_crops(processor)
 
     def __call__(
         self,
@@ -144,10 +145,7 @@ class Preparer:
 
     def _read(self, clip: Any, video: Any = None, layout: str | None = None, **how: Any) -> Any:
         if video is not None and not self.makes_crops:
-            raise ClipError(
-                "expected clips alone, since this checkpoint has no crops of hands, found a video beside them; leave "
-                "video= out"
-            )
+            raise ClipError(NO_CROPS)
         if self.reads_video:
             from slt_hf.processing.video_clip import to_video_clip
 
@@ -160,6 +158,11 @@ class Preparer:
 def nobody(inputs: Mapping[str, Any], main: str) -> dict[str, Any]:
     """The same model inputs with nobody in them."""
     return {**inputs, **{name: 0 * inputs[name] for name in (main, "crop_mask") if name in inputs}}
+
+
+def makes_crops(processor: Any) -> bool:
+    """Whether a checkpoint looks at crops of the hands beside poses."""
+    return "crop_values" in processor.model_input_names
 
 
 def reads_video(processor: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,22 @@ def evaluated_clip(corpus: Path) -> Any:
     return read_row(open_rows(str(corpus / "manifest.csv"), "dev")[0], crops=True)
 
 
+def test_the_command_takes_the_video_beside_the_poses(checkpoint: Path, corpus: Path, tmp_path: Path) -> None:
+    model = ("--model", checkpoint, "--device", "cpu")
+    poses, videos = poses_and_videos(corpus, "dev")
+    for place in range(2):
+        shutil.copy(poses[place], tmp_path / f"clip{place}.pose")
+        shutil.copy(videos[place], tmp_path / f"clip{place}.mp4")
+    lines = cli("translate", tmp_path, *model).stdout.splitlines()
+    assert [json.loads(line)["translation"] for line in lines] == WORDS[:2]
+    assert cli("translate", poses[0], "--video", videos[2], *model).stdout.startswith(WORDS[2])
+    (tmp_path / "videos").mkdir()
+    done = cli("translate", poses[0], "--video", tmp_path / "videos", *model)
+    assert done.exit_code == 2 and "expected a video of its name" in done.stderr
+    done = cli("translate", poses[0], "--video", videos[0])
+    assert done.exit_code == 2 and "does not look at crops of hands" in done.stderr
+
+
 def test_graphs_of_a_model_with_crops_are_refused(checkpoint: Path, tmp_path: Path) -> None:
     from slt_hf.export.exporting import export_checkpoint
 
@@ -225,10 +242,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(repository: Path, corpus: Pat
     options: dict[str, Any] = {"save_strategy": "steps", "save_steps": 2, "eval_steps": 4, "mirror": 0.5}
     whole = train(repository, corpus, tmp_path / "whole", max_steps=4, **options)
     part = train(repository, corpus, tmp_path / "part", max_steps=4, **options)
-    for name in ("checkpoint-4",):
-        import shutil
-
-        shutil.rmtree(part / name)
+    shutil.rmtree(part / "checkpoint-4")
     resumed = train(repository, corpus, tmp_path / "part", max_steps=4, resume=True, **options)
     first, second = (load_file(folder / "model.safetensors") for folder in (whole, resumed))
     assert all(torch.equal(first[name], second[name]) for name in first) and "hand_crops.gate" in first

@@ -36,6 +36,13 @@ def translate(
     top_k: Annotated[
         int | None, typer.Option(min=1, help="Of checkpoints that name signs: so many of the likeliest; 5 in JSON.")
     ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            help="What the poses were found in, or a folder of such videos, for checkpoints that look at crops of the "
+            "hands; a video of a pose file's name beside it if left out."
+        ),
+    ] = None,
     quantization: Annotated[str | None, typer.Option(help="4bit or 8bit, of vision-language models.")] = None,
     batch_size: Annotated[int, typer.Option(help="Clips of a folder that are computed together.")] = 8,
     grounding: Annotated[
@@ -51,9 +58,14 @@ def translate(
     progress on stderr; one that cannot be read is a line with its error, and the exit code is 1.
     """
     from slt_hf.cli.output import clip_progress, frame_progress
-    from slt_hf.clips import clips_in, load_clip
+    from slt_hf.clips import clips_in, load_clip, video_beside
+    from slt_hf.errors import RecipeError
+    from slt_hf.pipeline import NO_CROPS, makes_crops
 
     translator = open_model(model, revision, device, quantization)
+    crops = makes_crops(translator.processor)
+    if video is not None and not crops:
+        raise RecipeError(f"--video: {NO_CROPS}")
     options = {"language": language, "sign_language": sign_language, "num_beams": num_beams, "grounding": grounding}
     ask = partial(translator, **fitting(translator, options | {"top_k": top_k}))
     whole = any(path.is_dir() for path in clips)
@@ -68,6 +80,7 @@ def translate(
                 return to_video_clip(path, None, start_ms, end_ms)
             with frame_progress(path, shown=sys.stderr.isatty() and not whole) as progress:
                 given: dict[str, Any] = {"layout": layout, "fps": fps, "start_ms": start_ms, "end_ms": end_ms}
+                given |= {"video": video_beside(path, video)} if crops else {}
                 return load_clip(path, **given, sample_id=sample_id, progress=progress, extractor=extractor(path))
 
         failed = 0

@@ -66,7 +66,9 @@ class Checkpoint:
     @property
     def makes_crops(self) -> bool:
         """Whether it looks at crops of the hands beside the poses."""
-        return "crop_values" in self.model.processor.model_input_names
+        from slt_hf.pipeline import makes_crops
+
+        return makes_crops(self.model.processor)
 
     def __call__(self, clips: Sequence[Any], **languages: str | None) -> list[Output]:
         """One output per clip; `language` and `sign_language` where `wants_languages`.
