@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["Classification", "SignClassifier", "SignTranslator", "Translation", "bundled_checkpoint"]
 
 
-NO_CROPS = "expected clips alone, as this checkpoint looks at no crops of hands, found a video beside them; leave it out"
+NO_CROPS = (
+    "expected clips alone, as this checkpoint looks at no crops of hands, found a video beside them; leave it out"
+)
 # architecture of isolated signs -> the module that defines it
 CLASSIFIERS = {
     "PoseEncoderForSignClassification": "slt_hf.modeling",
