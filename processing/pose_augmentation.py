@@ -67,6 +67,8 @@ def augment_clip(clip: PoseClip, rng: np.random.Generator, settings: Augmentatio
         return clip
     if rng.random() < settings.mirror:
         clip = mirror_clip(clip, frame)
+        if clip.width:  # the signer now stands at the other side of the picture
+            frame = dataclasses.replace(frame, centre=(clip.width - frame.centre[0], frame.centre[1]))
     if settings.trim:
         clip = trim_clip(clip, settings.trim, rng)
     points, confidence = clip.points.astype(np.float32), clip.confidence.astype(np.float32)

@@ -49,6 +49,16 @@ def test_mirrored_input_is_the_mirrored_model_input(real_clip):
     np.testing.assert_allclose(mirrored, values[:, list(layout.mirror)] * [-1, 1, 1], atol=2e-4)
 
 
+def test_the_camera_turns_around_the_signer_wherever_the_mirror_puts_them():
+    settings = AugmentationSettings(mirror=1.0, camera=30.0)
+    aside = dataclasses.replace(signer(), width=4000)  # mirrored within a wide picture, or around the signer
+    seen = [
+        prepare_clip(augment_clip(clip, np.random.default_rng(3), settings), PoseSettings())
+        for clip in (aside, dataclasses.replace(aside, width=None))
+    ]
+    np.testing.assert_allclose(seen[0], seen[1], atol=1e-3)
+
+
 def test_tempo_changes_the_duration_alone():
     clip = signer()
     fast = augment_clip(clip, np.random.default_rng(3), AugmentationSettings(tempo=0.2))
