@@ -13,10 +13,10 @@ Place = tuple[float, float]
 WIDTH = 0.6  # of the shoulders, that an upper arm has at least: one that points at the camera looks shorter
 GROWS, SHRINKS = 0.2, 0.002  # how fast the length of an arm follows what is seen: a raised elbow shortens nobody
 STILL, LEARNS = 0.1, 0.2  # a low hand that moves less in a frame rests; how fast its place is learned
-WAY = 0.8  # a hand further from its place is not said to arrive, however fast it comes
+WAY = 1.0  # a hand further from its place is not said to arrive, however fast it comes
 STEPS = 2  # frames over which its speed is measured
 PLACES = ("shoulder", "hand", "rest")
-KEPT = (*PLACES, "reach", "seen", "moved", "distances")  # of its state
+KEPT = (*PLACES, "reach", "seen", "moved", "way")  # of its state
 
 
 class Arm:
@@ -36,7 +36,7 @@ class Arm:
         self.seen = False  # whether it is seen now
         self.moved = 0.0  # since it was seen last
         self.rest: Place | None = None
-        self.distances: list[float] = []  # from its resting place, of the last frames
+        self.way: list[Place] = []  # of the last frames, as seen from its resting place
 
     @property
     def known(self) -> bool:
@@ -54,7 +54,8 @@ class Arm:
         before, self.hand = self.hand, ((wrist[0] - x) / self.reach, (wrist[1] - y) / self.reach)
         self.moved = 0.0 if before is None else math.dist(before, self.hand)
         if self.rest is not None:
-            self.distances = [*self.distances, math.dist(self.hand, self.rest)][-STEPS - 1 :]
+            place = (self.hand[0] - self.rest[0], self.hand[1] - self.rest[1])
+            self.way = [*self.way, place][-STEPS - 1 :]
 
     def _measure(self, length: float, least: float) -> None:
         if self.reach:
@@ -69,10 +70,18 @@ class Arm:
     @property
     def resting(self) -> bool:
         """Where it rested before, or on its way there."""
-        if not self.distances:
+        if not self.way:
             return False
-        speed = (self.distances[-1] - self.distances[0]) / STEPS
-        return self.distances[-1] < WAY and self.distances[-1] + self.ahead * min(0.0, speed) < self.near
+        far = math.hypot(*self.way[-1])
+        return far < self.near or (far < WAY and self._arrives(far))
+
+    def _arrives(self, far: float) -> bool:
+        """It comes fast enough, and straight: a sign as low as a hand at rest is seldom made just there."""
+        (x, y), (now_x, now_y) = self.way[0], self.way[-1]
+        moved = math.dist(self.way[0], self.way[-1])
+        if not moved or far + self.ahead * (far - math.hypot(x, y)) / STEPS >= self.near:
+            return False
+        return abs(x * now_y - y * now_x) / moved < self.near  # how near the line that it is on comes to its place
 
     def learn(self) -> None:
         """Nobody signs: a low hand that does not move is where it rests."""
@@ -87,4 +96,4 @@ class Arm:
         for name in KEPT:
             value = state[name]
             setattr(self, name, (value[0], value[1]) if name in PLACES and value is not None else value)
-        self.distances = list(state["distances"])
+        self.way = [(x, y) for x, y in state["way"]]

@@ -55,8 +55,8 @@ class StreamPolicy:
     signed is read surely"""
     rest_near: float = 0.3
     """How near that is, in upper arms"""
-    ahead_ms: float = 80.0
-    """Hands that will be there in so long are on their way there"""
+    ahead_ms: float = 120.0
+    """Hands that will be there in so long, straight on, are on their way there"""
     sure: float = 0.5
     """Confidence with which an utterance is read surely: a sentence cut before its end mostly is not"""
     split_above: float = 0.5
