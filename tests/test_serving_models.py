@@ -134,6 +134,12 @@ def test_every_kind_of_checkpoint_says_over_each_protocol_what_it_says_offline(
 
 
 @pytest.mark.slow
+def test_the_page_is_told_which_models_it_can_stream_to(client: TestClient):
+    streams = {each["name"]: each["streams"] for each in client.get("/models").json()}
+    assert streams == dict.fromkeys(SEES_FRAMES, False) | {"signs": True, "exported": True}
+
+
+@pytest.mark.slow
 def test_poses_for_a_model_that_sees_frames_are_refused_with_a_reason(service: SignService, client: TestClient):
     tensor = {"name": "poses", "datatype": "FP32", "shape": [1, 1, 543, 3], "data": [0.5] * 1629}
     answer = client.post("/v2/models/vlm/infer", json={"inputs": [tensor]})

@@ -110,8 +110,11 @@ def add_health(app: FastAPI) -> None:
 def add_translate(app: FastAPI, service: SignService, metrics: ServiceMetrics) -> None:
     @app.get("/models", responses=refusals())
     def models() -> list[dict[str, Any]]:
-        """What is served."""
-        return [{"name": name, "translates": each.translates} for name, each in service.served.items()]
+        """What is served: translators and classifiers, those that read poses also as live streams."""
+        return [
+            {"name": name, "translates": each.translates, "streams": not each.sees_frames}
+            for name, each in service.served.items()
+        ]
 
     largest = max(service.settings.max_body_bytes, service.settings.max_video_bytes)
 

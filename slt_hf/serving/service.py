@@ -36,6 +36,7 @@ class Served:
 
     @property
     def sees_frames(self) -> bool:
+        """Frames, rather than poses; such a model reads clips only, no streams."""
         return reads_video(self.model.processor)
 
 

@@ -18,9 +18,10 @@ const transcript = new Transcript(at("transcript"), (count) => {
   for (const id of ["save-text", "save-subtitles", "clear"]) at(id).disabled = !count;
 });
 const stream = new Stream({ onEvent: show, onState: (state, reason) => {
-  if (state === "connected") say(settings.pushToSign ? "Hold the button or the space bar while you sign." : "Sign away.");
+  if (state === "connected") say(instruction());
   else if (reason) say(reason, true);
 } });
+const instruction = () => (settings.pushToSign ? "Hold the button or the space bar while you sign." : "Sign away.");
 
 function say(text, wrong = false) {
   at("status").textContent = text;
@@ -72,6 +73,7 @@ function correctButton(item, line, frames) {
 
 function take(frame) {
   skeleton.draw(frame);
+  if (!ticks.length) say(instruction());
   ticks = [...ticks.filter((tick) => tick > frame.timeMs - 2000), frame.timeMs];
   const seconds = (ticks.at(-1) - ticks[0]) / 1000;
   if (seconds > 0.5) at("rate").textContent = `${Math.round((ticks.length - 1) / seconds)} a second`;
@@ -81,6 +83,7 @@ function take(frame) {
 function begin(opened, video = null) {
   source = opened;
   ticks = [];
+  say("Looking at the first picture."); // without a GPU it takes a quarter of a minute
   skeleton.begin(video);
   for (const id of ["pause", "stop", "hold"]) at(id).disabled = false;
 }
@@ -154,7 +157,7 @@ function pause(on) {
   if (on && !settings.paused) stream.finish();
   settings.paused = on;
   press("pause", on);
-  if (source) say(on ? "Paused." : "Sign away.");
+  if (source) say(on ? "Paused." : instruction());
 }
 
 function pushToSign(on) {
@@ -163,6 +166,7 @@ function pushToSign(on) {
   at("hold").hidden = !on;
   hold(false);
   stream.finish();
+  if (source && ticks.length) say(instruction());
 }
 
 function hold(on) {
@@ -214,7 +218,7 @@ addEventListener("blur", () => hold(false)); // a key released elsewhere would s
 
 async function listModels() {
   try {
-    const served = (await server.models()).filter((each) => each.translates);
+    const served = (await server.models()).filter((each) => each.streams);
     at("model").replaceChildren(...served.map(({ name }) => new Option(name)));
     say("Choose what to watch.");
   } catch (error) {
