@@ -175,10 +175,10 @@ def test_real_words_joined_without_a_pause_are_told_apart(repository: Path, shar
     import sys
 
     sys.path.insert(0, str(repository / "benchmarks"))
-    from streaming import joined_words
+    from streaming import SEED, joined_words
 
     classifier = SignClassifier.from_pretrained(trained, device="cpu")
-    spoken = joined_words(shared_data, count=4, pause_seconds=0.0)
+    spoken = joined_words(shared_data, SEED, count=4, pause_seconds=0.0)
     right = sum(
         " ".join(event.committed for event in StreamingClassifier(classifier, clip.layout).translate(clip))
         == " ".join(text)
