@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,13 @@ from command_line import cli  # noqa: E402
 from test_video_training import corpus  # noqa: E402, F401
 
 from slt_hf.data.collator import SignCollator, video_clip_of  # noqa: E402
-from slt_hf.data.decoded_clips import DecodedSettings, decode_clips, motion_jpeg, shrunk  # noqa: E402
+from slt_hf.data.decoded_clips import DecodedSettings, decode_clips, decoded_row, motion_jpeg, shrunk  # noqa: E402
 from slt_hf.data.manifest import read_manifest  # noqa: E402
 from slt_hf.data.sample import Sample  # noqa: E402
 from slt_hf.data.storage import ShardDataset  # noqa: E402
 from slt_hf.errors import PreparationError  # noqa: E402
 from slt_hf.processing import VideoFeatureExtractor  # noqa: E402
+from slt_hf.processing.video_frames import Frame  # noqa: E402
 from slt_hf.processing.video_reading import iterate_frames, read_video  # noqa: E402
 
 
@@ -65,6 +68,29 @@ def test_training_reads_them(shards: Path) -> None:
     batch = collator([rows[0], rows[1]])
     assert batch["pixel_values"].shape == (2, 4, 3, 16, 16)
     assert batch["labels"].tolist() == rows.class_ids[:2]
+
+
+def test_a_video_that_changes_its_size_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [Frame(0.0, np.zeros((64, 96, 3), np.uint8)), Frame(40.0, np.zeros((96, 64, 3), np.uint8))]
+    monkeypatch.setattr("slt_hf.data.decoded_clips.iterate_frames", lambda *_: iter(frames))
+    ((sample, error),) = decode_clips([Sample("turned", video="turned.mp4")], tmp_path)
+    assert sample.id == "turned" and "to one size" in str(error)
+
+
+def test_a_long_clip_is_stored_picture_by_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hour(*_: Any) -> Iterator[Frame]:
+        for number in range(200):
+            yield Frame(40.0 * number, np.zeros((256, 456, 3), np.uint8))
+
+    monkeypatch.setattr("slt_hf.data.decoded_clips.iterate_frames", hour)
+    tracemalloc.start()
+    try:
+        row = decoded_row(Sample("long", video="long.mp4"), DecodedSettings())
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert row["num_frames"] == 200 and (row["width"], row["height"]) == (456, 256) and row["fps"] == pytest.approx(25)
+    assert taken < 10 * 256 * 456 * 3, "of two hundred pictures a few at a time are in memory"
 
 
 def test_clips_that_cannot_be_read_are_left_out_and_named(corpus: Path, tmp_path: Path) -> None:  # noqa: F811

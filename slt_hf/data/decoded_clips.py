@@ -27,7 +27,7 @@ from PIL import Image
 
 from slt_hf.data.sample import Sample
 from slt_hf.data.storage import TEXT_FIELDS
-from slt_hf.errors import PreparationError, SignDataError
+from slt_hf.errors import PreparationError, SignDataError, VideoError
 from slt_hf.processing.video_reading import iterate_frames
 
 TICKS = 90_000  # a second: frame times are kept to 11 microseconds
@@ -119,22 +119,22 @@ def decoded_row(sample: Sample, settings: DecodedSettings) -> dict[str, Any]:
     """
     if sample.video is None:
         raise PreparationError(f"row {sample.id}: expected a video, found none; name its file in the column video")
-    times, images = [], []
-    for frame in iterate_frames(sample.video, sample.start_ms, sample.end_ms, settings.fps):
-        times.append(frame.time_ms)
-        images.append(shrunk(frame.image, settings.short_side))
-    height, width = images[0].shape[:2]
+    times: list[float] = []
+    with MotionJpeg(settings.quality) as video:  # picture by picture, since an hour of them is 30 GB
+        for frame in iterate_frames(sample.video, sample.start_ms, sample.end_ms, settings.fps):
+            times.append(frame.time_ms)
+            video.add(shrunk(frame.image, settings.short_side), frame.time_ms - times[0])
     known = {name: getattr(sample, name) for name in SCHEMA.names if name in Sample.__slots__}
     length_ms = (times[-1] - times[0]) * len(times) / max(1, len(times) - 1)
     return known | {
         "extras": json.dumps(sample.extras, ensure_ascii=False) if sample.extras else None,
         "source_start_ms": sample.start_ms,
         "source_end_ms": sample.end_ms,
-        "video": motion_jpeg(images, np.array(times) - times[0], settings.quality),
-        "num_frames": len(images),
+        "video": video.content,
+        "num_frames": len(times),
         "fps": 1000 * len(times) / length_ms if length_ms else settings.fps or 25.0,
-        "width": width,
-        "height": height,
+        "width": video.size[0],
+        "height": video.size[1],
     }
 
 
@@ -146,21 +146,57 @@ def shrunk(image: np.ndarray, short_side: int) -> np.ndarray:
     return image if size == (width, height) else np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
 
 
-def motion_jpeg(images: Sequence[np.ndarray], times_ms: np.ndarray, quality: int) -> bytes:
-    """Pictures (H, W, 3) of one size, each with its time, as a file of JPEGs."""
-    import av
+class MotionJpeg:
+    """Pictures of one size, each with its time, as a file of JPEGs.
 
-    buffer = BytesIO()
-    with av.open(buffer, "w", format="mov") as container:
-        stream: Any = container.add_stream("mjpeg", rate=TICKS)
-        stream.height, stream.width = images[0].shape[:2]
-        stream.pix_fmt, stream.codec_context.qmin, stream.codec_context.qmax = "yuvj420p", quality, quality
+    Attributes:
+        content: the file, once the block is over.
+        size: width and height of the pictures, pixels.
+    """
+
+    def __init__(self, quality: int):
+        self.quality, self.buffer = quality, BytesIO()
+        self.content, self.size = b"", (0, 0)
+
+    def __enter__(self) -> MotionJpeg:
+        import av
+
+        self.container = av.open(self.buffer, "w", format="mov")
+        self.stream: Any = self.container.add_stream("mjpeg", rate=TICKS)
+        context = self.stream.codec_context
+        self.stream.pix_fmt, context.qmin, context.qmax = "yuvj420p", self.quality, self.quality
+        return self
+
+    def add(self, image: np.ndarray, time_ms: float) -> None:
+        """The next picture (H, W, 3).
+
+        Raises:
+            VideoError: if it has another size than those before.
+        """
+        import av
+
+        size = image.shape[1], image.shape[0]
+        if self.size == (0, 0):
+            self.size = self.stream.width, self.stream.height = size
+        if size != self.size:
+            raise VideoError(f"expected pictures of {self.size}, found one of {size}; re-encode the video to one size")
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        frame.pts = round(time_ms * TICKS / 1000)
+        self.container.mux(self.stream.encode(frame))
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if failed is None:
+            self.container.mux(self.stream.encode(None))
+        self.container.close()
+        self.content = self.buffer.getvalue()
+
+
+def motion_jpeg(images: Iterable[np.ndarray], times_ms: Iterable[float], quality: int) -> bytes:
+    """Pictures (H, W, 3) of one size, each with its time, as a file of JPEGs."""
+    with MotionJpeg(quality) as video:
         for image, time_ms in zip(images, times_ms, strict=True):
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts = round(time_ms * TICKS / 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return buffer.getvalue()
+            video.add(image, time_ms)
+    return video.content
 
 
 def write_shard(path: Path, rows: list[dict[str, Any]]) -> None:
