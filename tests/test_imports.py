@@ -16,7 +16,7 @@ LEVELS = [
     | {"guarded_poses", "guarded_video", "visualization"},
     {"checkpoint", "data", "demonstration", "engines", "environment", "evaluation", "export", "hub", "metrics"}
     | {"convert_i3d", "explanation", "grounding_heat", "spaces_hub"}
-    | {"check_model", "drawing", "model_card", "pipeline", "streaming", "viewer", "vlm"},
+    | {"check_model", "drawing", "model_card", "open_model", "pipeline", "streaming", "viewer", "vlm"},
     {"training", "serving"},
     {"cli", "scripts", "spaces"},
 ]

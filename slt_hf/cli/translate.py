@@ -60,6 +60,7 @@ def translate(
     from slt_hf.cli.output import clip_progress, frame_progress
     from slt_hf.clips import clips_in, load_clip, video_beside
     from slt_hf.errors import RecipeError
+    from slt_hf.open_model import open_model
     from slt_hf.pipeline import NO_CROPS, makes_crops
 
     translator = open_model(model, revision, device, quantization)
@@ -90,17 +91,6 @@ def translate(
             show(path, found, json or whole, alone=len(paths) == 1, listed=top_k or 1)
     if failed:
         raise typer.Exit(1)
-
-
-def open_model(name: str | None, revision: str | None, device: str | None, quantization: str | None) -> Any:
-    """SignClassifier for a checkpoint that names isolated signs, SignTranslator for every other."""
-    from slt_hf.checkpoint import find_checkpoint
-    from slt_hf.pipeline import SignClassifier, SignTranslator, names_signs
-
-    folder = find_checkpoint(name, revision)
-    if quantization is None and names_signs(folder):
-        return SignClassifier.from_pretrained(folder, device=device)
-    return SignTranslator.from_pretrained(folder, device=device, quantization=quantization)
 
 
 def fitting(model: Any, options: dict[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from functools import cached_property
 from typing import Any
 
 from slt_hf.errors import ClipError, SignDataError
+from slt_hf.open_model import open_model
 from slt_hf.pipeline import Classification, SignTranslator, Translation, reads_video
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_inputs import to_clip
 from slt_hf.serving.batching import Batcher
 from slt_hf.serving.errors import OverloadedError, TooLargeError, UnknownModelError
 from slt_hf.serving.memory import give_back_regularly
-from slt_hf.serving.model_loading import load_served
 from slt_hf.serving.settings import ServerSettings
 from slt_hf.serving.stream_host import LocalStream, OpenStream, StreamProcesses, quicken, warm
 from slt_hf.serving.videos import VideoDesk, ending_of
@@ -57,7 +57,7 @@ class SignService:
         self.default = next(iter(self.served), "")
 
     def _load(self, name: str, source: str | os.PathLike | None, device: str | None) -> Served:
-        model = load_served(source, device)
+        model = open_model(source, device=device)
         if self.settings.stream_processes:
             quicken(model)
         else:

@@ -17,11 +17,11 @@ from typing import Any, Protocol
 
 from slt_hf.engines import TorchGenerator
 from slt_hf.errors import ClipError, SignDataError
+from slt_hf.open_model import open_model
 from slt_hf.pipeline import SignClassifier, SignTranslator, reads_video
 from slt_hf.serving.errors import OverloadedError
 from slt_hf.serving.frames import read_frame
 from slt_hf.serving.memory import Occasionally
-from slt_hf.serving.model_loading import load_served
 from slt_hf.streaming import StreamingClassifier, StreamingTranslator
 
 Message = bytes | None  # a frame as it travels; None ends the utterance
@@ -181,7 +181,7 @@ def compute_streams(pipe: Any, sources: Mapping[str, Source], device: str | None
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server ends us when it is done
     torch.set_num_threads(1)  # processes share the cores
-    models = {name: load_served(source, device) for name, source in sources.items()}
+    models = {name: open_model(source, device=device) for name, source in sources.items()}
     for model in models.values():
         warm(model)
     streams: dict[int, FrameStream] = {}
