@@ -97,6 +97,22 @@ def videos(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def filmed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of the clips with a grey video beside the poses of each."""
+    from test_video import make_video
+
+    from slt_hf.data.manifest import read_manifest, write_manifest
+    from slt_hf.processing.pose_files import read_pose_header
+
+    folder, samples = tmp_path_factory.mktemp("filmed"), read_manifest(clips / "manifest.jsonl")
+    for sample in samples:
+        frames = read_pose_header(str(sample.pose)).num_frames
+        sample.video = make_video(folder / f"{sample.id}.mp4", frames=frames).name
+    write_manifest(samples, folder / "manifest.jsonl")
+    return folder
+
+
 def script_of(path: Path) -> str:
     if path.stem.startswith("real_"):  # make_real.py runs these, and says by which script
         found = re.search(rf'"{path.stem[5:]}": "(train_\w+\.py)"', (path.parent.parent / "make_real.py").read_text())
@@ -128,6 +144,9 @@ def test_recipe_trains(
         encoder = videos / ("i3d" if "i3d" in named else "videomae-base")
         recipe |= {"dataset": [str(videos / "manifest.jsonl")], "encoder": str(encoder)}
         recipe |= {"encoder_config": None, "dataloader_num_workers": 0}
+    if "hand_crop_width" in recipe:
+        filmed = request.getfixturevalue("filmed")
+        recipe |= {"dataset": [str(filmed / "manifest.jsonl")], "dataloader_num_workers": 0}
     for name in ("processor", "quantization", "language_codes"):  # earlier stages, GPUs, real vocabularies
         recipe.pop(name, None)
     if script_of(path) != "train_isolated_signs.py":
