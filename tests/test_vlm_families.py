@@ -17,10 +17,12 @@ from slt_hf.pipeline import SignTranslator
 from slt_hf.vlm.checkpoint import is_vlm, load_vlm
 from slt_hf.vlm.quantization import quantization_config
 
-PER_FRAME = {"qwen2_5_vl": 12, "idefics3": 4, "llava": 16, "llava_onevision": 17}  # tokens; of 64 x 48 pixels
+# Tokens; of 64 x 48 pixels
+PER_FRAME = {"qwen2_5_vl": 12, "idefics3": 4, "smolvlm": 4, "llava": 16, "llava_onevision": 17}
 SEEING = {
     "qwen2_5_vl": ["model.visual"],
     "idefics3": ["model.vision_model", "model.connector"],
+    "smolvlm": ["model.vision_model", "model.connector"],
     "llava": ["model.vision_tower", "model.multi_modal_projector"],
     "llava_onevision": ["model.vision_tower", "model.multi_modal_projector"],
 }
@@ -55,6 +57,20 @@ def test_the_translator_answers(family: tuple[str, Path]) -> None:
     translator = SignTranslator.from_pretrained(folder, device="cpu")
     alone, together = translator(CLIP, max_new_tokens=4), translator([CLIP, CLIP[:1]], max_new_tokens=4)[0]
     assert alone.text == together.text and alone.confidence == pytest.approx(together.confidence, rel=1e-3)
+
+
+def test_a_smolvlm_that_names_a_video_processor_loads_without_it(tmp_path: Path) -> None:
+    """As SmolVLM2 lies on the Hub: what torchvision would be needed for is left aside, also in what is saved again."""
+    FAMILIES["smolvlm"](tmp_path / "own")
+    path = tmp_path / "own" / "processor_config.json"
+    told = json.loads(path.read_text())
+    assert "video_processor" not in told and told["processor_class"] == "SmolVLMProcessor"
+    videos = {"video_processor_type": "SmolVLMVideoProcessor", "num_frames": 64, "fps": 1}
+    path.write_text(json.dumps(told | {"video_processor": videos}))
+    processor, _ = load_vlm(tmp_path / "own", "cpu")
+    processor.processor.save_pretrained(tmp_path / "again")
+    assert processor(CLIP)["input_ids"].shape[0] == 1
+    assert json.loads((tmp_path / "again" / "processor_config.json").read_text()) == told
 
 
 def test_few_bits_are_of_the_language_model_alone(family: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,24 @@ def save_idefics3(folder: Path) -> None:
     Idefics3Processor(pictures, tokenizer, image_seq_len=4, chat_template=template).save_pretrained(folder)
 
 
+def save_smolvlm(folder: Path) -> None:
+    """SmolVLM: as Idefics3, and its processor insists on one for videos."""
+    from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration
+    from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+
+    from slt_hf.vlm.smolvlm import SmolVLMProcessor
+
+    own = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
+    tokenizer = tiny_vlm_tokenizer([*SPECIAL[:3], *own], {})
+    vision = {name: value for name, value in SIGLIP.items() if name != "model_type"}
+    text = {"model_type": "llama", **text_config(tokenizer)}
+    config = SmolVLMConfig(vision_config=vision, text_config=text, scale_factor=2, image_token_id=4)
+    save_model(SmolVLMForConditionalGeneration(config), folder)
+    pictures = SmolVLMImageProcessorPil(size={"longest_edge": 2 * SIZE}, max_image_size={"longest_edge": SIZE})
+    template = TEMPLATE.replace("<IMG_CONTEXT>\n", "<image>")
+    SmolVLMProcessor(pictures, tokenizer, image_seq_len=4, chat_template=template).save_pretrained(folder)
+
+
 def save_llava(folder: Path) -> None:
     from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
     from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
@@ -163,5 +181,6 @@ def save_onevision(folder: Path) -> None:
 
 
 FAMILIES = {
-    "qwen2_5_vl": save_qwen, "idefics3": save_idefics3, "llava": save_llava, "llava_onevision": save_onevision,
+    "qwen2_5_vl": save_qwen, "idefics3": save_idefics3, "smolvlm": save_smolvlm, "llava": save_llava,
+    "llava_onevision": save_onevision,
 }  # fmt: skip

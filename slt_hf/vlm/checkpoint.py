@@ -130,9 +130,11 @@ def load_parts(folder: str | Path, model_type: str) -> Any:
     """
     from slt_hf.vlm.internvl import InternVLProcessor
     from slt_hf.vlm.pictures_only import processor_class
+    from slt_hf.vlm.smolvlm import SmolVLMProcessor
 
+    own = {"internvl": InternVLProcessor, "smolvlm": SmolVLMProcessor}
     try:
-        known = InternVLProcessor if model_type == "internvl" else processor_class(model_type)
+        known = own.get(model_type) or processor_class(model_type)
         return known.from_pretrained(folder)
     except (OSError, ValueError, TypeError, ImportError, AttributeError) as error:
         reason = " ".join(str(error).split())[:300]

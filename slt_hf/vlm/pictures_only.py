@@ -25,7 +25,7 @@ def processor_class(model_type: str) -> Any:
         return transformers.AutoProcessor
     known = getattr(transformers, name)
     of_videos = signature(known.__init__).parameters.get(VIDEOS)
-    optional = of_videos is not None and of_videos.default is None  # SmolVLM's is not: its own error says what it needs
+    optional = of_videos is not None and of_videos.default is None  # Gemma4's is not: its own error says what it needs
     return pictures_only(known) if optional else transformers.AutoProcessor
 
 
