@@ -16,7 +16,7 @@ from transformers.utils.generic import can_return_tuple
 from .configuration_sign_text_dual_encoder import SignTextDualEncoderConfig
 from .configuration_sign_to_text import OWN_ENCODERS
 from .modeling_pose_encoder import LearnedPooling
-from .modeling_sign_to_text import build_encoder, encoder_mask, load_encoder
+from .sign_encoders import build_encoder, encoder_mask, load_encoder
 
 LARGEST_SCALE = 100.0  # CLIP's clip on the inverse temperature, "to prevent training instability" (arxiv:2103.00020)
 

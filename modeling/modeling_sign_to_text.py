@@ -3,33 +3,24 @@
 # B batch, T frames, S encoder steps, P prompt tokens, L text tokens, D width of the text model
 """
 
-import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForSeq2SeqLM,
-    GenerationMixin,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import AutoModelForSeq2SeqLM, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.loss.loss_utils import fixed_cross_entropy
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_sign_to_text import OWN_ENCODERS, SignToTextConfig
+from .ctc_compression import compress_runs
 from .hand_crop_encoder import HandCropEncoder
-from .modeling_pose_encoder import PoseEncoderModel, ctc_loss
-from .modeling_video_encoder import VideoEncoderModel
-
-# ours by class, since beside a checkpoint on the Hub no mapping has them; they read the frames' mask
-ENCODERS = {cls.config_class.model_type: cls for cls in (PoseEncoderModel, VideoEncoderModel)}
+from .modeling_pose_encoder import ctc_loss
+from .sign_encoders import build_encoder, encoder_mask, load_encoder
+from .text_models import head_is_tied, text_generation_config, text_width, untie_head
 
 
 @dataclass
@@ -381,30 +372,6 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         )
 
 
-def compress_runs(states: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean state of each run of equal labels other than the blank 0, as CTC reads them (arxiv:2104.08191).
-
-    Args:
-        states: (B, S, D). mask: (B, S). labels: (B, S), the CTC head's best at each step.
-
-    Returns:
-        Means (B, R, D) and their mask (B, R), R the most runs in a clip; a clip without any keeps one zero vector.
-    """
-    labels = labels * mask.to(labels.dtype)
-    before = nn.functional.pad(labels, (1, 0))[:, :-1]
-    runs = ((labels != before) & (labels != 0)).long().cumsum(-1)  # number of the run a step is in, from 1
-    runs = runs * (labels != 0)  # 0 collects the blanks
-    count = runs.amax(-1)
-    # a graph's sizes cannot follow from its data: it keeps room for as many runs as there are steps, masked
-    longest = labels.shape[1] if torch.compiler.is_exporting() else int(count.max().clamp(min=1))
-    number = torch.arange(1, longest + 1, device=mask.device)
-    member = (runs.unsqueeze(-1) == number).to(states.dtype)  # (B, S, R)
-    sums = member.transpose(1, 2) @ states
-    means = sums / member.sum(1).unsqueeze(-1).clamp(min=1)
-    present = number <= count.clamp(min=1)[:, None]
-    return means, present.long()
-
-
 def without_leading_padding(features: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """What is masked in front (of a shorter prompt) goes to the end: BART and its kin count positions from the front.
 
@@ -414,72 +381,3 @@ def without_leading_padding(features: torch.Tensor, mask: torch.Tensor) -> tuple
     first = (mask.cumsum(1) == 0).sum(1, keepdim=True)
     places = (torch.arange(mask.shape[1], device=mask.device) + first) % mask.shape[1]
     return features.gather(1, places.unsqueeze(-1).expand_as(features)), mask.gather(1, places)
-
-
-def build_encoder(config):
-    """A fresh encoder: ours by class, others by `AutoModel`."""
-    if config.model_type in ENCODERS:
-        return ENCODERS[config.model_type]._from_config(config)
-    return AutoModel.from_config(config)
-
-
-def load_encoder(encoder, kwargs: dict) -> Any:
-    """A model, a config (fresh weights), or a name or folder -> an encoder; of a model with a head, its encoder.
-
-    A VideoMAE comes inside a `VideoEncoderModel`, which gives it clips of any length.
-    """
-    if isinstance(encoder, PreTrainedConfig):
-        encoder = build_encoder(encoder)
-    elif not isinstance(encoder, PreTrainedModel):
-        config = AutoConfig.from_pretrained(encoder, **kwargs)
-        encoder = ENCODERS.get(config.model_type, AutoModel).from_pretrained(encoder, **kwargs)
-    base = encoder.base_model
-    return VideoEncoderModel.from_backbone(base) if base.config.model_type == "videomae" else base
-
-
-def text_width(text_model, text_encoder: str) -> int:
-    """What the projector must produce: token embeddings for the text encoder, or its output for the decoder."""
-    if text_encoder == "use":
-        return text_model.get_input_embeddings().weight.shape[1]
-    config = text_model.config  # T5Gemma and EncoderDecoderModel keep a config for each half
-    return getattr(config, "encoder", config).get_text_config().hidden_size
-
-
-def head_is_tied(text_model) -> bool:
-    """Whether the head is the embedding, by the weights themselves rather than by what the config says."""
-    head = text_model.get_output_embeddings()
-    return head is not None and head.weight is text_model.get_input_embeddings().weight
-
-
-def untie_head(text_model):
-    """Let the head keep a weight of its own. T5-family configs say it is tied whatever their checkpoint says."""
-    head = text_model.get_output_embeddings()
-    if head_is_tied(text_model):
-        head.weight = nn.Parameter(head.weight.detach().clone())
-    name = next(name for name, module in text_model.named_modules() if module is head)
-    text_model.all_tied_weights_keys.pop(f"{name}.weight", None)
-    # UMT5 reads this when it computes logits, and would scale those of an untied head by d_model^-0.5
-    text_model.config.tie_word_embeddings = False
-
-
-def encoder_mask(signs) -> torch.Tensor:
-    """The encoder's own mask (B, S), or all ones where it has none (video models with a fixed number of patches)."""
-    mask = signs.get("attention_mask")
-    return torch.ones(signs[0].shape[:2], dtype=torch.long, device=signs[0].device) if mask is None else mask
-
-
-def text_generation_config(text_model):
-    """The text model's own generation config, completed from its config where the start or end token is missing."""
-    generation_config = copy.deepcopy(text_model.generation_config)
-    text_config = text_model.config.get_text_config(decoder=True)
-    for name in ("decoder_start_token_id", "pad_token_id", "eos_token_id", "bos_token_id"):
-        if getattr(generation_config, name) is None:
-            found = getattr(text_model.config, name, None)
-            setattr(generation_config, name, getattr(text_config, name, None) if found is None else found)
-    if generation_config.pad_token_id is None:
-        eos = generation_config.eos_token_id
-        generation_config.pad_token_id = eos[0] if isinstance(eos, list) else eos
-    if generation_config.decoder_start_token_id is None:
-        bos = generation_config.bos_token_id
-        generation_config.decoder_start_token_id = generation_config.pad_token_id if bos is None else bos
-    return generation_config

@@ -33,8 +33,8 @@ from slt_hf.demonstration import SOURCES, all_targets, sign_unseen, text_targets
 from slt_hf.evaluation.text_metrics import text_metrics
 from slt_hf.model_card import write_card
 from slt_hf.modeling import PoseEncoderConfig, SignToTextConfig, SignToTextForConditionalGeneration
+from slt_hf.modeling.ctc_compression import compress_runs
 from slt_hf.modeling.modeling_pose_encoder import ctc_loss
-from slt_hf.modeling.modeling_sign_to_text import compress_runs
 from slt_hf.pipeline import SignTranslator
 from slt_hf.processing.feature_extraction_pose import PoseFeatureExtractor
 from slt_hf.processing.pose_resampling import sample_frames

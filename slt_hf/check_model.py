@@ -146,7 +146,7 @@ def empty_model(cls: Any, config: Any) -> Any:
 
 def measured(name: str, config: Any, model: Any, lora_r: int, frames: int, tokens: int) -> ModelFit:
     """All numbers of a model that fits."""
-    from slt_hf.modeling.modeling_sign_to_text import text_generation_config, text_width
+    from slt_hf.modeling.text_models import text_generation_config, text_width
 
     width = text_width(model, "use")
     parameters = sum(weight.numel() for weight in model.parameters())

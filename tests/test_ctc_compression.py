@@ -12,7 +12,7 @@ from test_modeling_sign_to_text import CLOSE, GREEDY, POSE, T5, batch, clips  # 
 from transformers import T5Config, UMT5Config  # noqa: E402
 
 from slt_hf.modeling import PoseEncoderConfig, SignToTextConfig, SignToTextForConditionalGeneration  # noqa: E402
-from slt_hf.modeling.modeling_sign_to_text import compress_runs  # noqa: E402
+from slt_hf.modeling.ctc_compression import compress_runs  # noqa: E402
 
 GLOSSES = 6  # with the blank
 
