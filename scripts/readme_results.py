@@ -133,17 +133,41 @@ def video_rows(report: dict[str, Any]) -> Iterator[Row]:
     where = {"signs": ("the clips it learned from", "3 of them in another file"),
              "letters": ("the clips it learned from", "signers it never saw, drawn")}  # fmt: skip
     for name, result in report["results"].items():
-        model, task = name.split()
+        model, task = name.split(", ")[0].split()
+        how = ", in one light" if "one light" in name else ""
+        command = result["command"]
         for split, meant in zip(("train", "dev"), where[task], strict=True):
             scores = result["scores"][split]
             told = f"top-1 {scores['top1']:.2f}, top-5 {scores['top5']:.2f} (n={scores['clips']})"
-            yield f"small {model} from random weights, {task}: {meant}", told, report["command"]
+            yield f"small {model} from random weights{how}, {task}: {meant}", told, command
         if task == "signs":
             told = ", ".join(f"{name} {right:.2f}" for name, right in result["disturbed"].items())
-            yield f"small {model}, signs: its own clips shown otherwise, top-1", told, report["command"]
+            yield f"small {model}{how}, signs: its own clips shown otherwise, top-1", told, command
             strangers = result["strangers"]
             told = f"{strangers['unknown']} of {strangers['clips']} called unknown"
-            yield f"small {model}, three signs of another language and signer", told, report["command"]
+            yield f"small {model}{how}, three signs of another language and signer", told, command
+
+
+def full_size_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Video recipes at their own size with random weights."""
+    for name, row in report["recipes"].items():
+        shown = f"{row['shown'][1]} frames of {row['shown'][-1]} pixels"
+        told = f"{row['training_gb']:.1f} GB for a training step, {row['use_gb']:.1f} GB in use"
+        what = f"`{name}`, {row['parameters'] / 1e6:.0f} million random weights, float32 on a CPU, one clip of {shown}"
+        yield what, told, report["command"]
+
+
+def vlm_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Vision-language models: loading, seconds a clip, memory."""
+    for model, ways in report["results"].items():
+        for way, row in ways.items():
+            if "answers" not in row:
+                yield f"{model}, {way}", row.get("refused", "failed"), row["command"]
+                continue
+            answers = [f"{each['clip_s']:.1f} s a clip for {name}" for name, each in row["answers"].items()]
+            told = f"loaded in {row['load_s']:.0f} s, {', '.join(answers)}, {row['memory_gb']:.1f} GB"
+            where = row["gpu"] or f"CPU, {row['threads']} thread{'s' * (row['threads'] > 1)}"
+            yield f"{model}, {way}, {where}", told, row["command"]
 
 
 def left_out_rows(report: dict[str, Any]) -> Iterator[Row]:
@@ -201,6 +225,8 @@ SOURCES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
     "results/extract_speed.json": extract_rows,
     "results/decoded_clips.json": decoded_rows,
     "results/real_videos.json": video_rows,
+    "results/full_size.json": full_size_rows,
+    "results/vlm_speed.json": vlm_rows,
     "results/gpu_speed.json": gpu_rows,
     "results/export_speed.json": export_rows,
     "results/serving.json": serving_rows,

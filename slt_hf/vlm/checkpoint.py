@@ -132,7 +132,7 @@ def load_parts(folder: str | Path, model_type: str) -> Any:
     from slt_hf.vlm.pictures_only import processor_class
     from slt_hf.vlm.smolvlm import SmolVLMProcessor
 
-    own = {"internvl": InternVLProcessor, "smolvlm": SmolVLMProcessor}
+    own: dict[str, Any] = {"internvl": InternVLProcessor, "smolvlm": SmolVLMProcessor}
     try:
         known = own.get(model_type) or processor_class(model_type)
         return known.from_pretrained(folder)
