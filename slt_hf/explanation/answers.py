@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from slt_hf.checkpoint import find_checkpoint, is_export, read_json
+from slt_hf.checkpoint import find_checkpoint, is_export
 from slt_hf.engines import TorchCTC, decoder_inputs, to_device
 from slt_hf.errors import CheckpointError
-from slt_hf.pipeline import CLASSIFIERS, Preparer, SignClassifier, SignTranslator
+from slt_hf.pipeline import Preparer, SignClassifier, SignTranslator, names_signs
 from slt_hf.vlm.checkpoint import is_vlm
 
 Score = Callable[[dict[str, Any]], torch.Tensor]
@@ -62,10 +62,6 @@ def answer_of(clip: Any, checkpoint: str | os.PathLike | None, device: str | Non
             "checkpoint that it was exported from, or another one"
         )
     return sign_answer(clip, folder, device, **how) if names_signs(folder) else text_answer(clip, folder, device, **how)
-
-
-def names_signs(folder: Path) -> bool:
-    return (read_json(folder, "config.json").get("architectures") or [""])[0] in CLASSIFIERS
 
 
 def sign_answer(clip: Any, folder: Path, device: str | None, **how: Any) -> Answer:
