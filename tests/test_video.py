@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 import zlib
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,40 @@ def test_bytes_and_files_read_like_paths(clip):
     expected = read_video(clip).frames
     assert (read_video(clip.read_bytes()).frames == expected).all()
     assert (read_video(BytesIO(clip.read_bytes()), num_frames=50).frames == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("codec", "ending"),
+    [("libvpx", "webm"), ("libvpx-vp9", "webm"), ("libx265", "mov"), ("libx264", "mkv"), ("mpeg4", "avi"),
+     ("flv", "swf")],
+)  # fmt: skip
+def test_frames_wanted_by_time_are_the_ones_shown_then_whatever_the_file(tmp_path, codec: str, ending: str):
+    """Frame k is seen from 40 k ms on: those in the middle of each fifth of a second, of twenty."""
+    path = tmp_path / f"clip.{ending}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 6
+        for k in range(20):
+            image = np.full((48, 64, 3), 12 * k, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    video = read_video(path, num_frames=5)
+    assert [round(float(image.mean()) / 12) for image in video.frames] == [2, 6, 10, 14, 18]
+    assert np.diff(video.times_ms) == pytest.approx(160, abs=1.1)  # webm counts in whole milliseconds
+
+
+def test_a_variable_frame_rate_is_sampled_by_time_not_by_number(tmp_path):
+    """Ten frames within the first 400 ms, then one that is seen for 600: half of all samples show it."""
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.time_base = 64, 48, "yuv420p", Fraction(1, 1000)
+        for k, time_ms in enumerate([*range(0, 400, 40), 400, 1000]):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * k, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    shown = [round(float(image.mean()) / 20) for image in read_video(tmp_path / "a.mp4", num_frames=10).frames]
+    assert shown[:4] == [1, 3, 6, 9] and shown[4:9] == [10] * 5 and shown[9] == 10
 
 
 def test_video_recorded_sideways_comes_upright(tmp_path):
