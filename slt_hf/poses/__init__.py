@@ -1,1 +1,1 @@
-"""See docs/design.md."""
+"""Poses: videos read by time, landmarks found in them, and every format that poses are kept in."""

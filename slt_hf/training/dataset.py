@@ -44,10 +44,12 @@ class SignDataset(Dataset):
 
     Args:
         sources: corpora, mixed in the order given; batches are shuffled over all of them.
-        rows: positions in the joined corpora to keep; all by default.
         fps: rate that the processor resamples to; `lengths` are in its frames.
-        classes: label names, if clips are classified; sets `class_ids`.
-        label_column: column that holds the label.
+        rows: positions in the joined corpora to keep; all by default.
+
+    Attributes:
+        classes: label names, where clips are classified (`with_classes`); None elsewhere.
+        class_ids: number of each row's label among them.
     """
 
     def __init__(self, sources: Sequence[Source], fps: float = 25.0, rows: np.ndarray | None = None) -> None:
