@@ -161,9 +161,11 @@ def pace_times(
     if not len(inside):
         return inside
     part, step = times_ms[inside], 1000 / fps
-    wanted = np.arange(part[0] + offset * step, part[-1] + 1e-3, step)
-    wanted = wanted if len(wanted) else part[:1]
-    return np.unique(inside[np.searchsorted(part, wanted + 1e-3, side="right") - 1])
+    begin = part[0] + offset * step
+    # times of the grid before each frame; the grid itself would be as long as a damaged file says that it lasts
+    passed = np.maximum(0, np.ceil((np.append(part - 1e-3, part[-1] + 1e-3) - begin) / step))
+    found = inside[passed[1:] > passed[:-1]]
+    return found if len(found) else inside[:1]
 
 
 def sample_evenly(available: int, count: int) -> np.ndarray:

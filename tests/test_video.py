@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import tracemalloc
 import zlib
 from fractions import Fraction
 from io import BytesIO
@@ -16,6 +17,7 @@ import pytest
 
 from slt_hf.errors import ClipError, VideoError
 from slt_hf.poses.video import VideoBudget, iterate_frames, probe_video, read_video, sample_evenly
+from slt_hf.processing.video_reading import pace_times
 
 
 def make_video(path: Path, frames: int = 50, fps: int = 25, gop: int = 12, picture: np.ndarray | None = None) -> Path:
@@ -85,7 +87,7 @@ def test_frames_wanted_by_time_are_the_ones_shown_then_whatever_the_file(tmp_pat
     """Frame k is seen from 40 k ms on: those in the middle of each fifth of a second, of twenty."""
     path = tmp_path / f"clip.{ending}"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
+        stream: Any = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 6
         for k in range(20):
             image = np.full((48, 64, 3), 12 * k, np.uint8)
@@ -190,6 +192,26 @@ def test_hour_is_read_thinly_and_refused_by_its_frames():
     assert len(kept) == 8
     with pytest.raises(VideoError, match="more than 2000 frames"):
         read_video(hour, fps=1, budget=VideoBudget(max_frames=2_000))
+
+
+def test_frames_are_paced_as_on_a_grid_of_times():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        times = np.cumsum(rng.choice([1.0, 16.683, 33.367, 40.0, 500.0], rng.integers(1, 60))) * rng.choice([1, 0.97])
+        fps, offset = rng.choice([1, 5, 12.5, 25, 29.97, 60]), rng.choice([0.0, rng.random()])
+        grid = np.arange(times[0] + offset * 1000 / fps, times[-1] + 1e-3, 1000 / fps)
+        shown = np.searchsorted(times, (grid if len(grid) else times[:1]) + 1e-3, side="right") - 1
+        np.testing.assert_array_equal(pace_times(times, fps, None, None, offset), np.unique(shown))
+
+
+def test_a_wrong_time_in_a_file_costs_no_memory():
+    times = np.array([0.0, 40.0, 1e12])  # thirty years
+    tracemalloc.start()
+    try:
+        assert pace_times(times, 25, None, None).tolist() == [0, 1, 2]
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_mutated_files_give_frames_or_a_typed_error_and_never_hang(clip):
