@@ -82,9 +82,9 @@ class Heard(NamedTuple):
 # --- what is replayed ---
 
 
-def two_sentences(base: int, seed: int, pause: bool) -> Spoken:
-    """Sentences of the test split by one person, in one go or with hands down in between."""
-    pairs = [next(p for p in sentences("test", base + 2 * seed + each) if len(p.glosses) > 1) for each in range(2)]
+def two_sentences(base: int, seed: int, pause: bool, split: str = "test") -> Spoken:
+    """Sentences of a split by one person, in one go or with hands down in between."""
+    pairs = [next(p for p in sentences(split, base + 2 * seed + each) if len(p.glosses) > 1) for each in range(2)]
     signer = Signer.random(np.random.default_rng((base, seed)), noisy=False)
     texts, counts = [pair.text for pair in pairs], np.cumsum([len(pair.glosses) for pair in pairs])
     made = [synthesize_timed(list(pair.glosses), seed=seed, signer=signer) for pair in pairs]

@@ -4,11 +4,11 @@
     python benchmarks/streaming_losses.py --policy settle_ms=80 --policy rest_near=0.2
 
 Sentences of the validation split, each with a second of hands down behind it, by people that `benchmarks/streaming.py`
-does not have; signs of the lexicon, each by itself; and people who do not sign, of kinds as in training. What is
-signed is `right`; or else, by the first of these that holds, `not heard`; `cut in two` (or more); `begun late` (within
-the first sign) or `ended early` (within the last one); kept back as `unsure`, `alone` or `slow`; `misread offline`, as
-its own clip is; or `misread live`. Hands settle so many ms after the last sign of what is right, and the text stands
-then.
+does not have; signs of the lexicon, each by itself; two sentences in one go; and people who do not sign, of kinds as in
+training. What is signed is `right`; or else, by the first of these that holds, `not heard`; `cut in two` (or more);
+`begun late` (within the first sign) or `ended early` (within the last one); kept back as `unsure`, `alone` or `slow`;
+`misread offline`, as its own clip is; or `misread live`. Hands settle so many ms after the last sign of what is right,
+and the text stands then.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from slt_hf.synthesis.grammar import sentences
 from slt_hf.synthesis.idle import idle_clip
 from slt_hf.synthesis.lexicon import lexicon
 
-from streaming import at_rate, rested, words_right  # isort: skip  (benchmarks run from their own folder)
+from streaming import at_rate, rested, two_sentences, words_right  # isort: skip  (benchmarks run from their own folder)
 
 DEV = 88_000_000  # of signers and sentences
 
@@ -143,6 +143,19 @@ def losses(translator: SignTranslator, count: int, alone: bool, fps: float, poli
     }
 
 
+def in_one_go(translator: SignTranslator, count: int, fps: float, policy: dict[str, Any]) -> dict[str, Any]:
+    """Two sentences without a pause."""
+    right, utterances = [], Counter[int]()
+    for seed in range(count):
+        spoken = two_sentences(DEV, seed, pause=False, split="validation")
+        said = [reading.said for reading in heard(translator, at_rate(spoken.clip, fps), policy)]
+        utterances[len(said)] += 1
+        right.append(words_right(spoken.texts, " ".join(said)))
+        if right[-1] < 1:
+            print(f"  {spoken.texts} -> {said}")
+    return {"words right": round(float(np.mean(right)), 3), "utterances": dict(sorted(utterances.items()))}
+
+
 def idle(translator: SignTranslator, count: int, fps: float, policy: dict[str, Any]) -> dict[str, Any]:
     """Texts of people who do not sign."""
     minutes, said, utterances = 0.0, 0, 0
@@ -161,6 +174,7 @@ def idle(translator: SignTranslator, count: int, fps: float, policy: dict[str, A
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sentences", type=int, default=100)
+    parser.add_argument("--pairs", type=int, default=50, help="of sentences in one go")
     parser.add_argument("--alone", type=int, default=100, help="signs by themselves")
     parser.add_argument("--idle", type=int, default=100, help="people who do not sign; six to the minute")
     parser.add_argument("--fps", type=float, default=30.0)
@@ -175,6 +189,8 @@ def main() -> None:
         if count:
             found = losses(translator, count, alone, arguments.fps, policy)
             print("signs alone" if alone else "sentences", json.dumps(found), flush=True)
+    if arguments.pairs:
+        print("in one go", json.dumps(in_one_go(translator, arguments.pairs, arguments.fps, policy)), flush=True)
     if arguments.idle:
         print("nobody signs", json.dumps(idle(translator, arguments.idle, arguments.fps, policy)), flush=True)
 

@@ -352,10 +352,14 @@ def test_a_sentence_is_over_before_a_sign_that_leaves_it_as_it_is():
 
     assert over(("We are ready.", 0.9, 2), ("Are we ready?", 0.9, 3)) == [None, None]  # the sign of a question
     assert over(("I ate.", 0.9, 2), ("I ate bread.", 0.9, 3)) == [None, None]
-    assert over(("I ate bread.", 0.9, 3), ("I ate bread.", 0.8, 4)) == [None, 3]
-    assert over(("I ate bread.", 0.9, 3), ("I ate bread. You.", 0.2, 4)) == [None, 3]
-    assert over(("I ate bread.", 0.4, 3), ("I ate bread.", 0.4, 4)) == [None, None]  # not sure
-    assert over(("Yesterday I", 0.9, 2), ("Yesterday I", 0.9, 3)) == [None, None]  # not whole
+    bread, again, you = ("I ate bread.", 0.9, 3), ("I ate bread.", 0.8, 4), ("I ate bread. You.", 0.2, 4)
+    assert over(bread, again) == [None, None]  # its own last sign, perhaps: an adjective
+    assert over(bread, again, ("I ate bread. You sleep.", 0.2, 5)) == [None, None, 3]
+    assert over(bread, you, ("I ate bread. You sleep.", 0.9, 5)) == [None, None, 3]
+    assert over(bread, you, ("I ate your bread.", 0.9, 5)) == [None, None, None]
+    assert over(bread, ("I ate bread.", 0.8, 5)) == [None, 3]  # two signs at once
+    assert over(("I ate bread.", 0.4, 3), ("I ate bread.", 0.4, 5)) == [None, None]  # not sure
+    assert over(("Yesterday I", 0.9, 2), ("Yesterday I", 0.9, 4)) == [None, None]  # not whole
 
 
 def test_the_cut_lies_between_two_signs():

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 ENDS = tuple(".?!\u3002\uff1f\uff01")  # of sentences
 SHORTEST = 2  # signs: nearly every sign, looked at alone, is a whole sentence
+BEGUN = 2  # signs behind a sentence that begin another: one alone may be its own last, an adjective or a question
 TRIED = 3  # whole sentences that are tried as the first of two, where both together were read unsurely
 
 
@@ -19,8 +20,8 @@ class Guess(NamedTuple):
 
 
 class SentenceEnd:
-    """Of guesses of one utterance. A whole sentence, read surely, is over when another sign leaves it as it is, or
-    begins another one behind it; a question's last sign changes its order, and an object that follows its end.
+    """Of guesses of one utterance. A whole sentence, read surely, is over when signs behind it leave it so, or begin
+    another one; a question's last sign changes its order, and an object that follows its end.
 
     Args:
         surely: confidence of a sentence that is read surely.
@@ -33,23 +34,29 @@ class SentenceEnd:
     def forget(self) -> None:
         """Another utterance begins."""
         self.last: Guess | None = None
+        self.over: Guess | None = None  # a whole sentence that the sign behind it left as it is
         self.whole: list[Guess] = []  # sentences that were read surely, the newest last
 
     def take(self, guess: Guess) -> Guess | None:
-        """The sentence that was over before this guess's last sign."""
+        """The sentence that was over before this guess's last signs."""
         before, self.last = self.last, guess
-        if guess.signs >= SHORTEST and guess.confidence >= self.surely and is_one_sentence(guess.text):
+        if self._is_sure(guess) and is_one_sentence(guess.text):
             self.whole = [*self.whole, guess][-TRIED:]
-        if before is None or before.signs < SHORTEST or before.confidence < self.surely:
-            return None
-        goes_on = guess.text == before.text or guess.text.startswith(before.text + " ")
-        return before if before.text.endswith(ENDS) and goes_on and guess.signs > before.signs else None
+        if self.over is None and before is not None and self._is_sure(before) and before.text.endswith(ENDS):
+            self.over = before
+        if self.over is not None and not (guess.text + " ").startswith(self.over.text + " "):
+            self.over = None
+        return self.over if self.over is not None and guess.signs >= self.over.signs + BEGUN else None
+
+    def _is_sure(self, guess: Guess) -> bool:
+        return guess.signs >= SHORTEST and guess.confidence >= self.surely
 
     def state(self) -> dict[str, Any]:
-        return {"last": self.last and tuple(self.last), "whole": [tuple(guess) for guess in self.whole]}
+        found = {name: guess and tuple(guess) for name, guess in (("last", self.last), ("over", self.over))}
+        return found | {"whole": [tuple(guess) for guess in self.whole]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.last = None if state["last"] is None else Guess(*state["last"])
+        self.last, self.over = (None if state[name] is None else Guess(*state[name]) for name in ("last", "over"))
         self.whole = [Guess(*guess) for guess in state["whole"]]
 
 
