@@ -1,4 +1,4 @@
-"""A Space that translates signing: upload, webcam or synthetic signer in; skeleton, text, timeline and grounding out.
+"""A Space that reads signing: upload, webcam or synthetic signer in; skeleton, text or signs, timeline, grounding out.
 
 python app.py                       # MODELS=bundled,org/name: what can be chosen
 """
@@ -14,20 +14,22 @@ import venv
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 from PIL import Image, ImageDraw
 
-from slt_hf import SignTranslator
 from slt_hf.demonstration import sign_unseen
 from slt_hf.errors import ClipError, PreparationError, SignDataError
 from slt_hf.grounding_heat import GroundingHeat, grounding_heat
 from slt_hf.guarded_poses import extract_untrusted
+from slt_hf.guarded_video import GuardedClip
+from slt_hf.open_model import open_model
+from slt_hf.pipeline import Classification, SignClassifier, SignTranslator, reads_video
 from slt_hf.poses.mediapipe_extractor import find_extraction_python
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.processing.pose_files import read_pose, write_pose
-from slt_hf.streaming import StreamingTranslator
+from slt_hf.streaming import StreamingClassifier, StreamingTranslator
 from slt_hf.visualization import draw_animation, draw_sheet
 
 MODELS = [name.strip() for name in os.environ.get("MODELS", "bundled").split(",")]
@@ -39,55 +41,87 @@ HEAT_ROWS = 26  # pixels
 DRAWN, KEPT_SECONDS = Path(tempfile.mkdtemp(prefix="skeletons_")), 60
 
 
+class Answer(NamedTuple):
+    """What the page shows, and the API gives, in this order."""
+
+    text: str  # of a translator; of a classifier the likeliest sign
+    confidence: float
+    signs: dict[str, float] | None = None  # label -> probability, of a classifier
+    timeline: list[list[Any]] | None = None  # start s, end s, text, confidence
+    skeleton: str | None = None  # an animation; models that see frames look for no points
+    grounding: Image.Image | None = None  # of a text
+
+
 @lru_cache(len(MODELS))
-def translator(name: str) -> SignTranslator:
-    return SignTranslator.from_pretrained(None if name == "bundled" else name)
+def reader(name: str) -> SignTranslator | SignClassifier:
+    return open_model(None if name == "bundled" else name)
 
 
-def translate(clip_file: str | None, model: str) -> tuple[str, float, list[list[Any]], str, Image.Image]:
-    """Translate a clip.
+def translate(clip_file: str | None, model: str) -> Answer:
+    """Translate a clip, or name its sign.
 
     Args:
         clip_file: a pose file or a video.
         model: one of the offered ones.
 
     Returns:
-        Text, confidence, timeline (start s, end s, text, confidence), animated skeleton, grounding over the clip.
+        Text or likeliest sign, confidence, the likeliest signs (of a classifier), timeline (start s, end s, text,
+        confidence), animated skeleton, grounding over the clip (of a translator); what a model has not is null.
     """
     try:
         if model not in MODELS:
             raise ClipError(f"expected a model among {', '.join(MODELS)}, found {model}; choose one of these")
-        clip, reader = read(clip_file), translator(model)
-        found = reader(clip)
-        heat = grounding_heat(reader, clip)
+        if clip_file is None:
+            raise ClipError("expected a clip, found none; upload one, record one, or take an example")
+        chosen = reader(model)
+        if reads_video(chosen.processor):
+            return said(chosen(GuardedClip(clip_file, label=Path(clip_file).name)))
+        return read_poses(chosen, poses_in(Path(clip_file)))
     except SignDataError as error:
         raise gr.Error(" ".join(str(error).split())) from error
-    return found.text, found.confidence, timeline(reader, clip), animate(clip, found.text), draw_heat(clip, heat)
 
 
-def read(clip_file: str | None) -> PoseClip:
+def said(found: Any) -> Answer:
+    """Of a model, without what is shown of the clip."""
+    if isinstance(found, Classification):
+        best = found.label if found.known else "unknown"  # less sure than its own threshold for signs never seen
+        return Answer(best, found.confidence, dict(found.labels))
+    return Answer(found.text, found.confidence)
+
+
+def read_poses(chosen: SignTranslator | SignClassifier, clip: PoseClip) -> Answer:
+    answer = said(chosen(clip))
+    shown = answer._replace(timeline=timeline(chosen, clip), skeleton=animate(clip, answer.text))
+    if isinstance(chosen, SignClassifier):
+        return shown
+    return shown._replace(grounding=draw_heat(clip, grounding_heat(chosen, clip)))
+
+
+def poses_in(path: Path) -> PoseClip:
     """Poses of an upload; a video is opened by a guarded process.
 
     Raises:
         SignDataError: if it cannot be read, or is too long.
     """
-    if clip_file is None:
-        raise ClipError("expected a clip, found none; upload one, record one, or take an example")
-    path = Path(clip_file)
     clip = read_pose(path) if path.suffix == ".pose" else extract_untrusted(path, path.name)
     if clip.duration_ms > 1000 * LONGEST_SECONDS:
         raise ClipError(f"expected at most {LONGEST_SECONDS} s, found {clip.duration_ms / 1000:.0f} s; cut the clip")
     return clip
 
 
-def timeline(reader: SignTranslator, clip: PoseClip) -> list[list[Any]]:
+def timeline(chosen: SignTranslator | SignClassifier, clip: PoseClip) -> list[list[Any]]:
     """Utterances: where hands go up and down again."""
-    events = StreamingTranslator(reader, clip.layout).translate(clip)
     return [
         [round(event.start_ms / 1000, 2), round(event.end_ms / 1000, 2), event.committed, round(event.confidence, 3)]
-        for event in events
+        for event in stream(chosen, clip.layout).translate(clip)
         if event.committed
     ]
+
+
+def stream(chosen: SignTranslator | SignClassifier, layout: str) -> StreamingTranslator | StreamingClassifier:
+    if isinstance(chosen, SignClassifier):
+        return StreamingClassifier(chosen, layout)
+    return StreamingTranslator(chosen, layout)
 
 
 def animate(clip: PoseClip, text: str) -> str:
@@ -143,7 +177,9 @@ def make_extraction_environment() -> None:
 
 
 def build() -> gr.Blocks:
-    StreamingTranslator(translator(MODELS[0]), "holistic_543")  # its graphs are traced now, not while somebody waits
+    if not reads_video(reader(MODELS[0]).processor):
+        stream(reader(MODELS[0]), "holistic_543")  # its graphs are traced now, not while somebody waits
+    has_signs, has_grounding = shown(MODELS[0])
     with gr.Blocks(title="Sign translation", delete_cache=(3600, 3600)) as page:
         gr.Markdown("# Sign translation\nA pose file or a video of signing in, text out. Clips are not kept.")
         with gr.Row():
@@ -155,20 +191,37 @@ def build() -> gr.Blocks:
             with gr.Column():
                 text = gr.Textbox(label="Translation", lines=2)
                 confidence = gr.Number(label="Confidence", precision=3)
+                signs = gr.Label(label="Likeliest signs", visible=has_signs)
                 times = gr.Dataframe(
                     headers=["from (s)", "to (s)", "text", "confidence"], label="Timeline", interactive=False, wrap=True
                 )
         skeleton = gr.Image(label="Skeleton", type="filepath", format="gif", interactive=False)
-        gr.Markdown("**What the text depends on**: the redder a moment, the more of the text is lost without it.")
-        heat = gr.Image(label="Grounding", show_label=False, type="pil", interactive=False)
-        outputs = [text, confidence, times, skeleton, heat]
+        with gr.Column(visible=has_grounding) as grounding:
+            gr.Markdown("**What the text depends on**: the redder a moment, the more of the text is lost without it.")
+            heat = gr.Image(label="Grounding", show_label=False, type="pil", interactive=False)
+        outputs = [text, confidence, signs, times, skeleton, heat]
         gr.Examples(
             examples(), [clip, model], outputs, translate, run_on_click=True, cache_examples=False,
             label="Signed by the synthetic signer", example_labels=list(SENTENCES), api_visibility="private",
         )  # fmt: skip
+        model.change(show_for, model, [signs, grounding], api_visibility="private")
         button.click(translate, [clip, model], outputs, api_name="translate")
-        webcam.stop_recording(translate, [webcam, model], outputs, api_name=False)
+        webcam.stop_recording(translate, [webcam, model], outputs, api_visibility="private")
     return page
+
+
+def shown(model: str) -> tuple[bool, bool]:
+    """Whether a model has likeliest signs, and a grounding."""
+    chosen = reader(model)
+    classifies = isinstance(chosen, SignClassifier)
+    return classifies, not classifies and not reads_video(chosen.processor)
+
+
+def show_for(model: str) -> list[Any]:
+    try:
+        return [gr.update(visible=visible) for visible in shown(model)]
+    except SignDataError as error:
+        raise gr.Error(" ".join(str(error).split())) from error
 
 
 if __name__ == "__main__":
