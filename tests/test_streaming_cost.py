@@ -19,11 +19,13 @@ from slt_hf.streaming.live_encoder import LiveEncoder
 from slt_hf.synthesis.synthesizer import synthesize
 
 
-@pytest.mark.parametrize("layers", [1, 3])
-def test_the_pieces_of_a_chunk_are_what_the_encoder_computes(layers: int):
+@pytest.mark.parametrize(("layers", "attention"), [(1, "eager"), (3, "sdpa")])
+def test_the_pieces_of_a_chunk_are_what_the_encoder_computes(layers: int, attention: str):
     torch.manual_seed(0)
     sizes = SIZES | {"num_hidden_layers": layers}
-    encoder = PoseEncoderModel(PoseEncoderConfig(**sizes, chunk_frames=8, attention_window=8, conv_kernel_size=5))
+    config = PoseEncoderConfig(**sizes, chunk_frames=8, attention_window=8, conv_kernel_size=5)
+    config._attn_implementation = attention
+    encoder = PoseEncoderModel(config)
     chunk, values = ChunkGraph(encoder.eval()), torch.rand(1, 40, 85, 3)
     with torch.inference_mode():
         whole = encoder.stream(values, encoder.initial_state())[0].last_hidden_state

@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import torch
@@ -44,14 +45,19 @@ class Layers(nn.Module):
 
     def __init__(self, encoder: Any, first: int, mask: torch.Tensor):
         super().__init__()
-        self.config, self.mask = encoder.config, mask
+        self.mask, unseen = mask, mask.new_zeros(mask.shape[0], encoder.config.attention_window)
+        # all that does not depend on what was seen, once: where a step may look, and itself
+        self.window = Window.chunk(encoder.config, mask, ~unseen, encoder.dtype)
+        self.within = allowed(self.window)
+        self.itself = allowed(Window.chunk(encoder.config, ~mask, unseen, encoder.dtype))
+        self.window.implementation = "sdpa"  # whatever the encoder attends with
         self.layers = encoder.layers[first : first + LAYERS]
         self.norm = encoder.norm if first + LAYERS >= len(encoder.layers) else nn.Identity()
 
     def forward(self, hidden: torch.Tensor, past_mask: torch.Tensor, *past: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Steps (1, S, D), `past_mask` and `OF_LAYERS` of the state -> steps, those of the next state"""
-        window = Window.chunk(self.config, self.mask, past_mask, hidden.dtype)
-        kept = []
+        window, kept = copy(self.window), []
+        window.mask = torch.cat([past_mask, self.mask], 1)[:, None, None] & self.within | self.itself
         for layer, *own in zip(self.layers, *past, strict=True):
             hidden, _, new = layer(hidden, self.mask, window, tuple(own))
             kept.append(new)
@@ -121,6 +127,11 @@ class ChunkGraph:
     @staticmethod
     def _past(state: State, group: int) -> tuple[torch.Tensor, ...]:
         return state["past_mask"], *(state[f"{name}_{group}"] for name in OF_LAYERS)
+
+
+def allowed(window: Window) -> torch.Tensor:
+    """(1, 1, queries, keys), boolean; eager attention adds 0 there and the lowest number elsewhere."""
+    return window.mask if window.mask.dtype == torch.bool else window.mask == 0
 
 
 def traced(module: Any, inputs: tuple[Any, ...]) -> Any:

@@ -43,7 +43,8 @@ class LiveDecoder:
 
     def begin(self, memory: Any) -> None:
         """Something new was read: guess again, from the guess before."""
-        self.memory, self.reading, self.passes = memory, None, 0
+        self.memory, self.passes = memory, 0
+        self.reading = None if self.graph is None else self.graph.begin(memory)
 
     def step(self) -> Hypothesis | None:
         """One pass of the text model; the sentence once it stands."""

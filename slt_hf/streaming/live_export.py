@@ -17,7 +17,7 @@ class ExportLiveDecoder(LiveDecoder):
     """Each pass goes through the decoder's graph with an empty cache."""
 
     def __init__(self, engine: OnnxGenerator):
-        self.engine = engine
+        self.engine, self.graph = engine, None
         settings = engine.defaults
         self.start, self.filler = settings["decoder_start_token_id"], settings["pad_token_id"]
         self.first = settings.get("forced_bos_token_id")
@@ -58,7 +58,8 @@ class ExportLiveEncoder(LiveEncoder):
 
     def _take(self, found: dict[str, np.ndarray]) -> None:
         self.states.append(found["last_hidden_state"])
-        self.labels += found["labels"][0].tolist() if "labels" in found else []
+        for own, name in ((self.labels, "labels"), (self.certainty, "certainty")):  # exports of old have no certainty
+            own.extend(found[name][0].tolist() if name in found else [])
 
     def _memory(self) -> Any:
         states = np.concatenate(self.states, 1)
