@@ -310,6 +310,14 @@ def test_even_frames_are_taken_once_each_and_uneven_ones_by_the_clock():
     assert constant_rate(np.array([0.0]), None)[1] == 25
 
 
+def test_a_wrong_time_in_a_video_does_not_fill_the_memory():
+    later = 40.0 * np.arange(25_000)  # ten minutes and more, then the clock of a broadcast begins anew
+    for times in ([0.0, 40.0, 95_443_717.7], [*later, later[-1] + 95_443_717.7], 9000.0 * np.arange(30)):
+        with pytest.raises(VideoError, match="whose times are damaged"):
+            constant_rate(np.array(times), 25.0)
+    assert len(constant_rate(np.array([0.0, 1000.0, 2000.0]), 25.0)[0]) == 51  # a slide show
+
+
 @pytest.mark.slow
 def test_real_video_becomes_a_shard_end_to_end(extraction_python, shared_data, tmp_path):
     from slt_hf.data.manifest import write_manifest
