@@ -4,7 +4,8 @@
 
 Synthetic signers fingerspell single letters, which only the shape of a hand tells apart. Their hands are drawn as
 pictures, and most frames of the poses lose the fingers, as detectors do where hands move fast or touch. The same model
-with the same first weights learns three ways: from whole poses, from damaged ones, and from damaged ones with crops.
+with the same first weights learns three ways: from whole poses, from damaged ones, and from damaged ones with crops,
+which are stored and read as those of shards are, by the collator and processor of every training.
 Letters of other signers are then read; by the third also with its crops taken away. Drawings are not photographs: this
 shows that the path works and that the gate moves where pictures know more than landmarks, not how much it brings on
 recordings.
@@ -27,13 +28,17 @@ from PIL import Image, ImageDraw
 from torch import nn
 from transformers import T5Config
 
+from slt_hf.data.hand_crops import stored_hands
 from slt_hf.modeling import PoseEncoderConfig, SignToTextConfig, SignToTextForConditionalGeneration
-from slt_hf.processing import PoseFeatureExtractor
+from slt_hf.processing import PoseFeatureExtractor, PoseProcessor
+from slt_hf.processing.hand_crops import with_hands
 from slt_hf.processing.landmarks import get_layout
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.synthesis import synthesize
 from slt_hf.synthesis.lexicon import LETTER_PREFIX
 from slt_hf.synthesis.signer import Signer
+from slt_hf.training.collators import TranslationCollator
+from slt_hf.training.word_tokenizer import train_word_tokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LAYOUT = get_layout("signing_85")
@@ -42,18 +47,16 @@ FPS, CROP, SHOULDERS = 12.5, 32, 64  # model's frames a second; pixels of a crop
 RATE = 2e-3
 # Crops learn through the gate alone. At the rate of the rest it opens so late that damage has been learned by heart.
 GATE_RATE = 20 * RATE
-END, FIRST_LETTER = 1, 2  # tokens; 0 pads
 WAYS = {"whole poses": (False, False), "damaged poses": (True, False), "damaged poses and crops": (True, True)}
 
 
 class Row(NamedTuple):
-    """One clip: poses whole and damaged (T, V, C), crops (T, 2, 3, P, P), where hands are seen (T, 2), letter."""
+    """One clip: poses whole and damaged, crops as a shard holds them, letter."""
 
-    whole: torch.Tensor
-    damaged: torch.Tensor
-    crops: torch.Tensor
-    seen: torch.Tensor
-    letter: int
+    whole: PoseClip
+    damaged: PoseClip
+    hands: bytes
+    letter: str
 
 
 def main() -> None:
@@ -97,10 +100,7 @@ def make_row(letter: int, seed: int, damage: float) -> Row:
     frames = rng.random(lost.num_frames) < damage
     for points in HANDS.values():
         lost.confidence[frames[:, None] & np.isin(np.arange(85), points[1:])] = 0  # the wrist stays
-    whole = PoseFeatureExtractor(fps=FPS)([clip])["pose_values"]
-    found = PoseFeatureExtractor(fps=FPS, hand_crop_size=CROP)([lost], video=drawn(clip))
-    arrays = (whole, found["pose_values"], found["crop_values"], found["crop_mask"])
-    return Row(*(torch.from_numpy(np.asarray(array[0])) for array in arrays), letter)  # type: ignore[call-arg]
+    return Row(clip, lost, stored_hands(with_hands(lost, drawn(clip)), CROP), LETTERS[letter])
 
 
 def as_layout(clip: PoseClip) -> PoseClip:
@@ -135,7 +135,10 @@ def drawn(clip: PoseClip) -> np.ndarray:
 def run(train: list[Row], test: list[Row], damaged: bool, crops: bool, steps: int) -> dict[str, float]:
     """Learn, then read; equal seeds give equal first weights and batches."""
     torch.manual_seed(0)
-    model, started = make_model(), time.process_time()
+    tokenizer = train_word_tokenizer(list(LETTERS), min_count=1)
+    model, started = make_model(tokenizer), time.process_time()
+    with_crops, without = (collator(tokenizer, size) for size in (CROP, None))
+    collate = with_crops if crops else without
     gate = model.hand_crops.gate
     rest = [weight for weight in model.parameters() if weight is not gate]
     optimizer = torch.optim.AdamW([{"params": rest}, {"params": [gate], "weight_decay": 0.0}], weight_decay=0.01)
@@ -143,15 +146,15 @@ def run(train: list[Row], test: list[Row], damaged: bool, crops: bool, steps: in
     order = np.random.default_rng(0)
     for _ in range(steps):
         rows = [train[place] for place in order.integers(len(train), size=16)]
-        loss = model.train()(**collate(rows, damaged, crops)).loss
+        loss = model.train()(**collate(as_samples(rows, damaged))).loss
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-    found = {"letters_read": round(accuracy(model, test, damaged, crops), 4)}
+    found = {"letters_read": round(accuracy(model, collate, test, damaged), 4)}
     if crops:
-        found["letters_read_without_crops"] = round(accuracy(model, test, damaged, False), 4)
+        found["letters_read_without_crops"] = round(accuracy(model, without, test, damaged), 4)
     return found | {
         "train_loss": round(loss.item(), 4),
         "gate": round(model.hand_crops.gate.tanh().item(), 4),
@@ -159,38 +162,35 @@ def run(train: list[Row], test: list[Row], damaged: bool, crops: bool, steps: in
     }
 
 
-def make_model() -> SignToTextForConditionalGeneration:
+def make_model(tokenizer: Any) -> SignToTextForConditionalGeneration:
     encoder = PoseEncoderConfig(
         frame_encoder="shape", shape_hidden_size=96, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
         intermediate_size=96, fps=FPS,
     )  # fmt: skip
     text = T5Config(
-        vocab_size=FIRST_LETTER + len(LETTERS), d_model=64, d_kv=16, num_heads=4, d_ff=96, num_layers=1,
-        num_decoder_layers=1, dropout_rate=0.0, decoder_start_token_id=0, eos_token_id=END,
+        vocab_size=len(tokenizer), d_model=64, d_kv=16, num_heads=4, d_ff=96, num_layers=1, num_decoder_layers=1,
+        dropout_rate=0.0, decoder_start_token_id=tokenizer.pad_token_id, pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
     config = SignToTextConfig(encoder_config=encoder, text_config=text, text_encoder="skip", hand_crop_width=8)
     return SignToTextForConditionalGeneration(config)
 
 
-def collate(rows: list[Row], damaged: bool, crops: bool) -> dict[str, Any]:
-    pad = nn.utils.rnn.pad_sequence
-    poses = [row.damaged if damaged else row.whole for row in rows]
-    batch = {
-        "pose_values": pad(poses, batch_first=True),
-        "attention_mask": pad([torch.ones(len(each), dtype=torch.long) for each in poses], batch_first=True),
-        "labels": torch.tensor([[FIRST_LETTER + row.letter, END] for row in rows]),
-    }
-    if crops:
-        batch["crop_values"] = pad([row.crops for row in rows], batch_first=True)
-        batch["crop_mask"] = pad([row.seen for row in rows], batch_first=True)
-    return batch
+def collator(tokenizer: Any, size: int | None) -> TranslationCollator:
+    return TranslationCollator(PoseProcessor(PoseFeatureExtractor(fps=FPS, hand_crop_size=size), tokenizer))
+
+
+def as_samples(rows: list[Row], damaged: bool) -> list[dict[str, Any]]:
+    return [{"clip": row.damaged if damaged else row.whole, "hands": row.hands, "text": row.letter} for row in rows]
 
 
 @torch.no_grad()
-def accuracy(model: SignToTextForConditionalGeneration, rows: list[Row], damaged: bool, crops: bool) -> float:
+def accuracy(
+    model: SignToTextForConditionalGeneration, collate: TranslationCollator, rows: list[Row], damaged: bool
+) -> float:
     right = 0
     for first in range(0, len(rows), 26):
-        batch = collate(rows[first : first + 26], damaged, crops)
+        batch = collate(as_samples(rows[first : first + 26], damaged))
         wanted = batch.pop("labels")[:, 0]
         right += int((model.eval().generate(**batch, max_new_tokens=1)[:, 1] == wanted).sum())
     return right / len(rows)

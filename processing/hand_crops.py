@@ -34,6 +34,7 @@ CROP_IN_SHOULDERS = 0.9  # side of a crop in shoulder widths: a spread hand with
 ROOM_TO_TURN = 1.5  # so much more is cut out of a frame where the crop is turned afterwards
 EQUAL_RATES = 0.01  # rates that differ less are one, rounded: poses of 23.976 Hz say 24
 LATE_MS = 500.0  # poses may last so much longer than their video
+MOST_STORED = 512  # pixels of a stored crop's side
 DARK = 16  # of 255: brighter than what JPEG makes of black
 LEAST_PIXELS = 4.0  # of a crop in the video: below it, landmarks are no pixels
 
@@ -127,6 +128,9 @@ class HandPictures:
             for number in np.unique(numbers):
                 yield self.source[number], places[numbers == number]
             return
+        if self.stored:
+            yield from self._stored_frames(places)
+            return
         from .video_frames import decode_at  # imports PyAV, which takes as long as a translation
 
         # of video_reading alone, as every reader of videos there: addresses are refused, errors typed
@@ -144,6 +148,29 @@ class HandPictures:
             with _as_video_error(self.source):
                 for frame in decode_at(_rewound(self.source), choose, self.budget):
                     yield frame.image, np.array(shown.get(frame.time_ms, []), int)
+
+    def _stored_frames(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """`_frames` of crops that were cut before: picture by picture, since each stands for itself."""
+        from av.video.reformatter import VideoReformatter
+
+        from .video_frames import open_video
+        from .video_reading import _as_video_error, _rewound
+
+        assert self.numbers is not None
+        numbers, to_rgb = self.numbers[places], VideoReformatter()  # one for all: making it takes longer than its work
+        with _as_video_error(self.source), open_video(_rewound(self.source)) as (container, stream):
+            if stream.width != 2 * stream.height or stream.height > MOST_STORED:
+                raise ClipError(
+                    f"expected crops of both hands side by side, {MOST_STORED} pixels at most, found pictures of "
+                    f"{stream.width} x {stream.height}; cut them with `slt-hf prepare --hand-crops`"
+                )
+            stream.thread_type = "NONE"
+            for number, packet in enumerate(packet for packet in container.demux(stream) if packet.size):
+                own = places[numbers == number]
+                for frame in packet.decode() if len(own) else ():
+                    yield to_rgb.reformat(frame, format="rgb24", threads=1).to_ndarray(), own
+        if len(places) and numbers.max() > number:
+            raise ClipError(f"expected crops of {self.total} frames, found {number + 1}; prepare the clip again")
 
     def _numbers_in(self, times: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Which frames of a video, at `times` (N,) ms, show the clip's frames at `places` (K,)."""
