@@ -68,8 +68,9 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     path = folder / name
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "an empty folder"
+    except (FileNotFoundError, NotADirectoryError):
+        named = sorted(entry.name for entry in folder.iterdir())[:8] if folder.is_dir() else ["no such folder"]
+        found = ", ".join(named) or "an empty folder"
         raise CheckpointError(
             f"{folder}: expected {name}, found {found}; give the folder that save_pretrained wrote"
         ) from None

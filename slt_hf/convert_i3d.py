@@ -141,7 +141,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises almost anything inside the unpickler
-        reason = "it holds objects besides tensors" if isinstance(error, pickle.UnpicklingError) else str(error)[:200]
+        code = isinstance(error, pickle.UnpicklingError)
+        reason = "it holds objects besides tensors" if code else f"reading it fails ({error!r:.200})"
         raise CheckpointError(
             f"{path}: expected a .pt or .safetensors file of tensors, but {' '.join(reason.split())}; fetch it again, "
             "or save the model's state_dict alone"

@@ -114,6 +114,8 @@ class TorchGenerator:
     def _run(self, inputs: dict[str, Any], options: dict[str, Any]) -> list[Hypothesis]:
         import torch
 
+        if (beams := options.get("num_beams")) is not None and beams < 1:
+            raise RecipeError(f"num_beams: expected 1 (greedy) or more, found {beams}; correct it")
         found = self.graph and self.graph.generate(inputs, options)
         if found is not None:
             return found

@@ -132,6 +132,8 @@ class Preparer:
             video: what the poses were found in, for a checkpoint that looks at crops of the hands; a list for a list.
             how: layout, fps, start_ms, end_ms.
         """
+        if batch_size < 1:
+            raise RecipeError(f"batch_size: expected 1 clip or more, found {batch_size}; correct it")
         clips = clips if is_list_of_clips(clips) else [clips]
         pairs = list(zip(clips, per_clip(video, len(clips), "video"), strict=True))
         for start in range(0, len(clips), batch_size):

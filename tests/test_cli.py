@@ -15,7 +15,9 @@ from command_line import cli
 from typer.testing import CliRunner
 
 import slt_hf
+from slt_hf import SignTranslator
 from slt_hf.cli.main import app
+from slt_hf.errors import RecipeError
 from slt_hf.processing.landmarks import convert
 from slt_hf.processing.pose_files import PoseClip, write_pose
 
@@ -55,6 +57,55 @@ def test_every_command_is_listed_and_explains_itself():
     assert all(command in shown for command in COMMANDS) and "..." not in shown.split("Commands:")[1]  # no line is cut
     for command in COMMANDS:
         assert "Usage" in run(command, "--help")
+
+
+@pytest.mark.parametrize("name", ["clip.gif", "clip.png"])
+def test_draw_does_not_overwrite_its_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(b"somebody's picture")
+    assert "overwrite" in fail("draw", name, "--output", name)
+    assert Path(name).read_bytes() == b"somebody's picture"
+
+
+def test_the_drawing_of_a_picture_has_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pose: Path):
+    from slt_hf.processing.pose_files import read_pose
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("slt_hf.clips.load_clip", lambda *_, **__: read_pose(pose))  # no extraction here
+    assert run("draw", "face.png") == "face_drawn.png\n"
+
+
+def test_draw_makes_the_folder_of_its_picture(pose: Path, tmp_path: Path):
+    run("draw", pose, "--output", tmp_path / "new" / "folder" / "clip.png")
+    assert (tmp_path / "new" / "folder" / "clip.png").stat().st_size > 1000
+    assert "rename it" in fail("draw", pose, "--output", tmp_path / "clip.txt")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(pose: Path, tmp_path: Path):
+    assert "File exists" in fail("demo", "--output", pose)
+    assert "File exists" in fail("draw", pose, "--output", pose / "clip.png")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "clip.pose"])
+def test_push_of_what_is_no_folder_is_one_line(pose: Path, name: str):
+    assert "no such folder" in fail("push", pose.with_name(name), "org/name")
+
+
+def test_options_below_one_are_refused(pose: Path, tiny_checkpoint: Path):
+    for option in ("--num-beams", "--batch-size"):
+        done = cli("translate", pose, "--model", tiny_checkpoint, option, 0)
+        assert done.exit_code == 2 and option in done.stderr.splitlines()[-1]
+    translator = SignTranslator.from_pretrained(tiny_checkpoint)
+    for named in ("num_beams", "batch_size"):
+        with pytest.raises(RecipeError, match=named):
+            translator([pose], **{named: 0})
+
+
+def test_extract_says_at_once_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("slt_hf.poses.extraction.open_extractor", None)  # opening one takes ten seconds
+    assert "found nothing there" in fail("extract", tmp_path / "no.mp4", "--output", tmp_path / "poses")
+    assert "none; name another one" in fail("extract", tmp_path, "--output", tmp_path / "poses")
+    assert not (tmp_path / "poses").exists()
 
 
 def test_version_is_that_of_the_package():

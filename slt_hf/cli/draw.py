@@ -32,7 +32,8 @@ def draw(
 
     if is_collection(clip) and sample_id is None:
         return _draw_many(clip, output or Path(f"{clip.stem}_drawn"), stages, model, max_clips)
-    target = output or Path(f"{clip.stem}.png")
+    target = output or Path(f"{clip.stem}{'_drawn' * (clip.suffix.lower() == '.png')}.png")
+    check_target(target, clip)
     loaded = load_clip(clip, layout, fps, start_ms, end_ms, sample_id=sample_id)
     if stages:
         shown = video or (clip if is_video(clip) else None)
@@ -40,6 +41,21 @@ def draw(
     else:
         (draw_animation if target.suffix.lower() == ".gif" else draw_sheet)(loaded, target)
     print(target)
+
+
+def check_target(target: Path, clip: Path) -> None:
+    """Make the picture's folder.
+
+    Raises:
+        ClipError: if the picture's ending is unknown, or the clip would be overwritten.
+    """
+    from slt_hf.errors import ClipError
+
+    if target.suffix.lower() not in (".png", ".gif"):
+        raise ClipError(f"{target}: expected a name that ends in .png (a sheet) or .gif (an animation); rename it")
+    if target.resolve() == clip.resolve():
+        raise ClipError(f"{target}: expected another name than the clip's, which it would overwrite; rename it")
+    target.parent.mkdir(parents=True, exist_ok=True)
 
 
 def is_collection(path: Path) -> bool:

@@ -11,7 +11,7 @@ import typer
 
 
 def extract(
-    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files.")],
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Videos and pictures, or folders of them.")],
     output: Annotated[Path, typer.Option(help="Folder of the .pose files; each is named after its video.")],
     workers: Annotated[int, typer.Option(help="Videos at once, each in a process of its own.")] = 1,
     backend: Annotated[
@@ -26,7 +26,7 @@ def extract(
     """Videos in, .pose files out. Interrupted, the same command continues."""
     from slt_hf.errors import SignDataError
 
-    targets = name_targets(videos, output)
+    targets = name_targets(found(videos), output)
     todo = [(video, target) for video, target in targets.items() if overwrite or not target.exists()]
     output.mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {} if model is None else {"model": model}
@@ -37,6 +37,21 @@ def extract(
     print(f"{len(todo) - len(failed)} extracted, {len(targets) - len(todo)} there already, {len(failed)} failed")
     if failed:
         raise SignDataError("; ".join(failed))
+
+
+def found(videos: list[Path]) -> list[Path]:
+    """Files as named, and those in folders.
+
+    Raises:
+        VideoError: if one is not there.
+    """
+    from slt_hf.clips import clips_in
+    from slt_hf.errors import VideoError
+
+    absent = [video for video in videos if not video.exists() and "*" not in video.name]  # folder/*.png is a clip
+    if absent:
+        raise VideoError(f"{absent[0]}: expected a video, found nothing there; check the path")
+    return [each for video in videos for each in (clips_in(video, frames=True) if video.is_dir() else [video])]
 
 
 def name_targets(videos: list[Path], output: Path) -> dict[Path, Path]:

@@ -92,6 +92,10 @@ def main() -> None:
         app()
     except SignDataError as error:
         fail(" ".join(str(error).split()))
+    except OSError as error:  # of reading and writing the files named; one without a file is a fault of ours
+        if error.filename is None:
+            raise
+        fail(f"{error.filename}: expected to read or write there, found: {error.strerror}; name another path")
     except ModuleNotFoundError as error:
         from slt_hf.environment import remedy_for
 

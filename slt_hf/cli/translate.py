@@ -31,7 +31,7 @@ def translate(
     ] = None,
     sign_language: Annotated[str | None, typer.Option(help="The signing is in this language, likewise.")] = None,
     num_beams: Annotated[
-        int | None, typer.Option(help="Width of the beam search, 1 is greedy; the checkpoint's own if left out.")
+        int | None, typer.Option(min=1, help="Width of the beam search, 1 is greedy; the checkpoint's own if left out.")
     ] = None,
     top_k: Annotated[
         int | None, typer.Option(min=1, help="Of checkpoints that name signs: so many of the likeliest; 5 in JSON.")
@@ -44,7 +44,7 @@ def translate(
         ),
     ] = None,
     quantization: Annotated[str | None, typer.Option(help="4bit or 8bit, of vision-language models.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Clips of a folder that are computed together.")] = 8,
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips of a folder that are computed together.")] = 8,
     grounding: Annotated[
         bool, typer.Option("--grounding", help="Also how much each text owes to the signing, 0 to 1: another pass.")
     ] = False,

@@ -100,7 +100,8 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
     if str(path) != "-" and Path(path).suffix in (*ENDINGS, ".ndjson"):
         return read_table(path).rows
     if str(path) != "-" and not Path(path).is_file():
-        raise EvaluationError(f"expected a file of predictions or references, found nothing at {path}; check the path")
+        found = "a folder" if Path(path).is_dir() else "nothing"
+        raise EvaluationError(f"expected a file of predictions or references, found {found} at {path}; check the path")
     text = sys.stdin.read() if str(path) == "-" else read_text(Path(path))
     lines = text.split("\n")
     return [{"line": line.rstrip("\r")} for line in (lines[:-1] if lines[-1] == "" else lines)]

@@ -106,10 +106,12 @@ def write_export(source: Path, folder: Path, settings: ExportSettings) -> None:
     copy_configs(source, folder)
     prompted = getattr(processor, "prompt", None) is not None  # an extractor alone has none
     windows = windows_of(model)
+    clips = [*settings.clips, *clips_of_data(processor, settings)]
+    if settings.clips:
+        processor(list(settings.clips), return_tensors="np")  # what cannot be read is said before minutes of tracing
     entries = write_graphs(graph_specs(model, prompted), folder, settings.opset)
     write_manifest(folder, type(model).__name__, entries, "float32", windows)
     config = getattr(model.config, "encoder_config", model.config).to_dict()  # models that are an encoder have no part
-    clips = [*settings.clips, *clips_of_data(processor, settings)]
     checks = run_gate(model, ExportFolder.open(folder), gate_cases(processor, config, clips, settings.seed))
     checks += processor_checks(processor, folder, clips)
     refuse_failures(checks)

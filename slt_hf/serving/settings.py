@@ -82,7 +82,7 @@ class ServerSettings:
         if not self.open_to_all and not self.api_key_hashes:
             raise RecipeError(
                 "expected at least one API key, found none: nobody could be served; make one with `slt-hf serve "
-                "--new-key`, or say that the service is open to all"
+                "--new-key`, or say that the service is open to all (--open)"
             )
         for name in BOUNDS:
             if getattr(self, name) < 1:
