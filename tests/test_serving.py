@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from starlette.websockets import WebSocketDisconnect  # noqa: E402
 
 from slt_hf import SignTranslator  # noqa: E402
 from slt_hf.demonstration import sign_unseen  # noqa: E402
-from slt_hf.errors import RecipeError  # noqa: E402
+from slt_hf.errors import ClipError, RecipeError  # noqa: E402
 from slt_hf.processing.pose_clip import PoseClip  # noqa: E402
 from slt_hf.processing.pose_files import pose_bytes  # noqa: E402
 from slt_hf.serving.batching import Batcher  # noqa: E402
@@ -211,6 +212,25 @@ def test_large_bodies_and_long_clips_are_refused(service: SignService, sentence:
     with small({"max_clip_seconds": 1.0}, service) as tight:
         answer = tight.post("/translate", content=pose_bytes(sentence), headers=ALLOWED)
     assert answer.status_code == 422 and "at most 1 s" in answer.json()["error"]
+
+
+def test_nobody_waits_while_a_large_body_is_taken_apart(client: TestClient, monkeypatch: pytest.MonkeyPatch):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        raise ClipError("expected poses, found megabytes")
+
+    monkeypatch.setattr("slt_hf.serving.rest.infer_clips", slow)
+    with ThreadPoolExecutor(1) as pool:
+        large = pool.submit(client.post, "/v2/models/demo/infer", content=b"{}", headers=ALLOWED)
+        try:
+            assert begun.wait(30) and client.get("/health/live").status_code == 200
+            assert not large.done()
+        finally:
+            go_on.set()
+        assert large.result().status_code == 400
 
 
 @pytest.mark.parametrize("wait_ms", [0, 20])

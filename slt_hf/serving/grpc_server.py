@@ -213,7 +213,8 @@ class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def _infer(self, request: Any) -> Any:
         started = time.perf_counter()
         served = self.service.find(request.model_name)
-        found = await self.service.read_all(input_tensor(request, served.name).clips(served), served.name)
+        clips = await self.service.parsed(lambda: input_tensor(request, served.name).clips(served))
+        found = await self.service.read_all(clips, served.name)
         self.metrics.seconds.labels("grpc", served.name).observe(time.perf_counter() - started)
         return infer_response(request, served, found)
 

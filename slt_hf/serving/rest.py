@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,8 @@ def add_corrections(app: FastAPI, service: SignService, corrections: Corrections
     ) -> dict[str, str]:
         """Keep a clip with a better text. The body is a `.pose` file or, with `layout`, frames of a stream."""
         body = await request.body()
-        clip = service.poses_in(body) if layout is None else clip_of_frames(body, layout)
+        poses = partial(service.poses_in, body) if layout is None else partial(clip_of_frames, body, layout)
+        clip = await service.parsed(poses)
         service.check_length(clip)
         return {"id": await run_in_threadpool(corrections.add, clip, text, read, service.find(model).name)}
 
@@ -169,7 +171,8 @@ def add_inference_protocol(app: FastAPI, service: SignService, metrics: ServiceM
         started = time.perf_counter()
         served = service.find(name)
         length = request.headers.get("inference-header-content-length")
-        asked, clips = infer_clips(await request.body(), served, length)  # whatever its content type says
+        body = await request.body()  # whatever its content type says
+        asked, clips = await service.parsed(partial(infer_clips, body, served, length))
         found = await service.read_all(clips, name)
         metrics.seconds.labels("v2", name).observe(time.perf_counter() - started)
         return infer_answer(asked, served, found)

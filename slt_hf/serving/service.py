@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from slt_hf.errors import ClipError, SignDataError
@@ -87,6 +88,14 @@ class SignService:
     def videos(self) -> VideoDesk:
         return VideoDesk(self.settings)
 
+    @cached_property
+    def parser(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1)  # one body at a time: of JSON, each takes several times its size
+
+    async def parsed(self, parse: Callable[[], Any]) -> Any:
+        """What a body holds, taken apart beside the loop: megabytes of JSON would hold up every stream."""
+        return await asyncio.get_running_loop().run_in_executor(self.parser, parse)
+
     async def start(self) -> None:
         self.memory = asyncio.create_task(give_back_regularly())
         for served in self.served.values():
@@ -103,6 +112,8 @@ class SignService:
             self.stream_processes.close()
         if "videos" in vars(self):  # one was uploaded
             self.videos.close()
+        if "parser" in vars(self):
+            self.parser.shutdown()
 
     def find(self, name: str | None) -> Served:
         """A model by name; the first one served without a name.
@@ -148,7 +159,7 @@ class SignService:
     async def _read(self, clip: PoseClip | bytes, served: Served) -> Any:
         if isinstance(clip, bytes) and (served.sees_frames or ending_of(clip)):
             return await self._read_video(clip, served)
-        poses = self.poses_in(clip) if isinstance(clip, bytes) else clip
+        poses = await self.parsed(partial(self.poses_in, clip)) if isinstance(clip, bytes) else clip
         self.check_length(poses)
         return await served.batcher.submit(poses)
 
