@@ -202,6 +202,8 @@ class HandPictures:
             tile = image[:, own * side : own * (side + 1)]
             if tile.max() < DARK:  # was not seen when it was cut
                 return None
+            if own == size and self.turn is None:
+                return tile
             found = cut(tile, np.full(2, own / 2), own / 2 * wide / size, wide)
         else:
             scale = np.ones(2)
