@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ pytest.importorskip("tritonclient.grpc", reason="slt_hf[client] is not installed
 
 from slt_hf.demonstration import sign_unseen  # noqa: E402
 from slt_hf.processing.pose_files import write_pose  # noqa: E402
+from slt_hf.serving.client import ServerError, over_rest  # noqa: E402
 from slt_hf.serving.keys import new_key  # noqa: E402
 
 KEY, HASH = new_key()
@@ -118,3 +121,23 @@ def test_a_video_is_read_over_both_protocols_with_poses_found_here_or_there(port
 def test_nothing_to_send_is_told():
     done = cli("client")
     assert done.exit_code == 2 and "--camera" in done.stderr
+
+
+def test_the_key_follows_no_redirect():
+    asked: list[str | None] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.headers["authorization"])
+            self.send_response(302)
+            self.send_header("location", "http://localhost:9/other")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ServerError, match="answered 302"):
+            over_rest(b"clip", f"http://127.0.0.1:{server.server_port}", KEY)
+        server.shutdown()
+    assert asked == [f"Bearer {KEY}"]

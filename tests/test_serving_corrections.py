@@ -15,6 +15,7 @@ from starlette.testclient import TestClient  # noqa: E402
 from slt_hf.data.manifest import read_manifest  # noqa: E402
 from slt_hf.demonstration import sign_unseen  # noqa: E402
 from slt_hf.processing.pose_files import pose_bytes, read_pose  # noqa: E402
+from slt_hf.serving.corrections import Corrections  # noqa: E402
 from slt_hf.serving.frames import write_frame  # noqa: E402
 from slt_hf.serving.rest import build_app  # noqa: E402
 from slt_hf.serving.service import Served, SignService  # noqa: E402
@@ -75,3 +76,18 @@ def test_a_full_folder_takes_no_more(tmp_path: Path):
     with serving(corrections=tmp_path, max_corrections_bytes=1000) as client:
         assert client.post("/corrections?text=a", content=pose_bytes(CLIP)).status_code == 429
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bound_is_of_all_that_the_folder_holds(tmp_path: Path):
+    kept = Corrections(tmp_path, max_bytes=10**9)
+    kept.add(CLIP, "a" * 1000, "b" * 1000, "demo")
+    assert kept.size == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("written", ["", '{"id": "da'])
+def test_a_correction_that_was_cut_short_is_kept_when_it_comes_again(tmp_path: Path, written: str):
+    name = Corrections(tmp_path, max_bytes=10**9).add(CLIP, "hello", "", "demo")
+    (tmp_path / "manifest.jsonl").write_text(written)  # killed before its row was written whole
+    again = Corrections(tmp_path, max_bytes=10**9)
+    assert [again.add(CLIP, "hello", "", "demo") for _ in range(2)] == [name, name]
+    assert [row.id for row in read_manifest(tmp_path / "manifest.jsonl")] == [name]

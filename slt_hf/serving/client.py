@@ -42,12 +42,19 @@ def over_rest(clip: PoseClip | bytes, url: str, key: str | None, model: str | No
     body = clip if isinstance(clip, bytes) else pose_bytes(clip)
     request = urllib.request.Request(f"{url.rstrip('/')}/translate{query}", body, bearer(key))
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+        with urllib.request.build_opener(NoRedirects).open(request, timeout=TIMEOUT_SECONDS) as answer:
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
         raise ServerError(f"{url} answered {error.code}: {told(error.read())}") from error
     except OSError as error:
         raise ServerError(f"expected a server at {url}, found {error}; start one with `slt-hf serve`") from error
+
+
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer like other refusals: followed, it would take the key to whatever host it names."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 def told(body: bytes) -> str:

@@ -35,6 +35,7 @@ class Corrections:
         self.lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self.size = sum(path.stat().st_size for path in folder.iterdir())
+        self.kept = kept_in(folder / MANIFEST)
 
     def add(self, clip: PoseClip, text: str, read: str, model: str) -> str:
         """Keep a clip and its text; the same clip with the same text is kept once.
@@ -55,19 +56,32 @@ class Corrections:
         row["source"] = json.dumps(
             {"read": read[:LONGEST_TEXT], "model": model, "sent": f"{datetime.now(UTC):%Y-%m-%d}"}
         )
+        line = json.dumps(row, ensure_ascii=False) + "\n"
+        size = len(body) + len(line.encode())
         with self.lock:
-            path = self.folder / row["pose"]
-            if path.exists():
+            if name in self.kept:
                 return name
-            if self.size + len(body) > self.max_bytes:
+            if self.size + size > self.max_bytes:
                 raise OverloadedError(
                     "expected room for corrections, found none; whoever runs the server must empty it"
                 )
-            path.write_bytes(body)
+            (self.folder / row["pose"]).write_bytes(body)
             with (self.folder / MANIFEST).open("a", encoding="utf-8") as manifest:
-                manifest.write(json.dumps(row, ensure_ascii=False) + "\n")
-            self.size += len(body)
+                manifest.write(line)
+            self.size += size
+            self.kept.add(name)
         return name
+
+
+def kept_in(manifest: Path) -> set[str]:
+    """Ids of the rows that were written whole; a row that was cut short is taken away, and may come again."""
+    if not manifest.is_file():
+        return set()
+    text = manifest.read_text(encoding="utf-8", errors="replace")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        manifest.write_text(whole, encoding="utf-8")
+    return {json.loads(line)["id"] for line in whole.split("\n") if line.strip()}
 
 
 def clip_of_frames(body: bytes, layout: str) -> PoseClip:
