@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +29,7 @@ from slt_hf.demonstration import sign_unseen  # noqa: E402
 from slt_hf.processing.pose_clip import PoseClip  # noqa: E402
 from slt_hf.serving.batching import Batcher  # noqa: E402
 from slt_hf.serving.errors import OverloadedError  # noqa: E402
-from slt_hf.serving.grpc_server import host_of  # noqa: E402
+from slt_hf.serving.grpc_server import host_of, in_time  # noqa: E402
 from slt_hf.serving.keys import new_key  # noqa: E402
 from slt_hf.serving.rest import build_app  # noqa: E402
 from slt_hf.serving.service import Served, SignService  # noqa: E402
@@ -226,6 +226,24 @@ def test_a_message_over_the_bound_is_refused(service: SignService, client: Any):
     with pytest.raises(InferenceServerException) as refused:
         client.infer("demo", asked(np.zeros((1, frames, 543, 4), np.float32)), headers=ALLOWED)
     assert refused.value.status() == "StatusCode.RESOURCE_EXHAUSTED"
+
+
+@pytest.mark.parametrize("bounds", [{"idle_seconds": 0.3}, {"lifetime_seconds": 0.3}])
+def test_a_stream_that_is_silent_or_lasts_too_long_gives_its_place_back(bounds: dict[str, Any]):
+    async def requests() -> AsyncIterator[int]:
+        for number in range(1000):
+            await asyncio.sleep(30 * (number == 2) if "idle_seconds" in bounds else 0.02)
+            yield number
+
+    async def read() -> list[int]:
+        found = []
+        with pytest.raises(OverloadedError, match="open another"):
+            async for request in in_time(requests(), ServerSettings(open_to_all=True, **bounds)):
+                found.append(request)
+        return found
+
+    found = asyncio.run(read())
+    assert found == [0, 1] if "idle_seconds" in bounds else len(found) < 100
 
 
 def test_calls_in_flight_are_answered_when_the_server_ends(service: SignService, sentence: PoseClip):

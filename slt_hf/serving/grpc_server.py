@@ -5,6 +5,7 @@ By using its stubs we speak, by construction, the wire that `tritonclient` speak
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from slt_hf.serving.grpc_messages import infer_response, input_tensor, model_met
 from slt_hf.serving.keys import Guard
 from slt_hf.serving.metrics import ServiceMetrics
 from slt_hf.serving.service import SignService
+from slt_hf.serving.settings import ServerSettings
 
 PUBLIC = ("/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady")
 DRAIN_SECONDS = 30
@@ -148,6 +150,24 @@ def refusal(code: grpc.StatusCode, message: str) -> grpc.RpcMethodHandler:
     return grpc.stream_stream_rpc_method_handler(refuse)
 
 
+async def in_time(requests: Any, settings: ServerSettings) -> AsyncIterator[Any]:
+    """Those of a stream, which like a WebSocket may neither be silent for long nor last for ever.
+
+    Raises:
+        OverloadedError: if it is, or does.
+    """
+    ends, source, over = time.monotonic() + settings.lifetime_seconds, aiter(requests), object()
+    while True:
+        patience = min(settings.idle_seconds, ends - time.monotonic())
+        try:
+            request = await asyncio.wait_for(anext(source, over), max(0.0, patience))
+        except TimeoutError:
+            raise OverloadedError("nothing came for too long, or the stream lasted too long; open another") from None
+        if request is over:
+            return
+        yield request
+
+
 def code_of(error: SignDataError) -> grpc.StatusCode:
     """As Triton answers."""
     if isinstance(error, OverloadedError):
@@ -195,7 +215,7 @@ class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
             return
         try:
             with self.guard.streams.one(caller):
-                async for request in request_iterator:
+                async for request in in_time(request_iterator, self.service.settings):
                     yield await self._streamed(request, caller)
         except OverloadedError as error:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, self._told(error))
