@@ -26,7 +26,7 @@ class HandCropEncoder(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.project = nn.Linear(HANDS * sizes[-1] * 4, hidden_size)  # four quarters of each hand's picture
         self.norm = nn.LayerNorm(hidden_size)
-        self.gate = nn.Parameter(torch.zeros(()))
+        self.gate = nn.Parameter(torch.zeros(1))  # not a scalar: FSDP2 shards none
         self.stride = stride
 
     def forward(self, crops: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:

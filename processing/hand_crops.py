@@ -144,10 +144,13 @@ class HandPictures:
                 shown.setdefault(float(times[number]), []).append(place)
             return np.unique(found)
 
-        if len(places):
-            with _as_video_error(self.source):
-                for frame in decode_at(_rewound(self.source), choose, self.budget):
-                    yield frame.image, np.array(shown.get(frame.time_ms, []), int)
+        empty = True
+        with _as_video_error(self.source):
+            for frame in decode_at(_rewound(self.source), choose, self.budget) if len(places) else ():
+                empty = False
+                yield frame.image, np.array(shown.get(frame.time_ms, []), int)
+            if empty and len(places):
+                raise ValueError("none of the frames that show the poses could be decoded")
 
     def _stored_frames(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """`_frames` of crops that were cut before: picture by picture, since each stands for itself."""

@@ -249,6 +249,29 @@ def test_a_stopped_run_goes_on_to_the_same_weights(repository: Path, corpus: Pat
     assert first["hand_crops.gate"].item() != 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded", [False, True])
+def test_two_processes_learn_what_one_learns(repository: Path, corpus: Path, tmp_path: Path, sharded: bool) -> None:
+    from safetensors.numpy import load_file
+    from test_distributed_training import SETTINGS, accelerate_environment, launch
+
+    script = repository / "scripts" / "train_translation.py"
+    config = repository / "scripts" / "accelerate" / "fsdp2.yaml"
+    data = {"dataset": [str(corpus / "manifest.csv")], "tokenizer": str(corpus / "tokenizer")}
+    options = SETTINGS | RECIPE | data | {"learning_rate": 0.05, "hand_crop_gate_lr_multiplier": 100.0}
+    losses, weights = {}, {}
+    for processes in (1, 2):
+        environment = accelerate_environment(config) if sharded and processes == 2 else None
+        batch = {"per_device_train_batch_size": 4 // processes}
+        log = launch(script, tmp_path / str(processes), processes, environment, **options | batch)
+        losses[processes] = [step["loss"] for step in log]
+        weights[processes] = load_file(tmp_path / str(processes) / "model.safetensors")
+    np.testing.assert_allclose(losses[2], losses[1], atol=1e-5)
+    assert abs(weights[1]["hand_crops.gate"].item()) > 1e-3
+    for name, value in weights[1].items():
+        np.testing.assert_allclose(weights[2][name], value, atol=1e-5, err_msg=name)
+
+
 def test_processors_without_crops_are_saved_as_before(tmp_path: Path) -> None:
     from slt_hf.checkpoint import bundled_checkpoint, load_processor
 
