@@ -24,6 +24,7 @@ from slt_hf.processing.landmarks import get_layout  # noqa: E402
 from slt_hf.processing.pose_augmentation import AugmentationSettings, augment_clip  # noqa: E402
 from slt_hf.processing.pose_clip import PoseClip, PoseWarning  # noqa: E402
 from slt_hf.processing.pose_errors import ClipError, VideoError  # noqa: E402
+from slt_hf.processing.pose_files import read_pose  # noqa: E402
 
 LAYOUT = get_layout("signing_85")
 WIDTH, HEIGHT = 128, 96
@@ -280,6 +281,32 @@ def test_a_turned_picture_turns_its_crops() -> None:
     for crop in crops:
         y, x = np.argwhere(crop > 127).mean(0)
         assert (x, y) == (pytest.approx(17.5, abs=0.6), pytest.approx(17.5 + 8, abs=0.6))
+
+
+# On a real recording
+
+
+def test_crops_of_a_real_recording_show_its_fingers_frame_by_frame(shared_data: Path) -> None:
+    """A sentence of How2Sign whose video shows OpenPose's drawing: fingers' landmarks lie on drawn fingers in the crops
+    of their own frame, and beside them a frame earlier or later."""
+    folder, name = shared_data / "continuous" / "how2sign_openpose", "_2FBDaOPYig_4-3-rgb_front"
+    clip = with_hands(read_pose(folder / "poses" / f"{name}.pose"), folder / "videos" / f"{name}.mp4")
+    assert clip.hands is not None
+    size, hand = 96, list(get_layout(clip.layout).parts["right_hand"])
+    crops, seen = clip.hands.cut(size)
+    assert seen[:, 1].all()
+
+    def on_fingers(late: int) -> float:
+        drawn: list[bool] = []
+        for k in range(1, clip.num_frames - 1):
+            own = clip.points[k, hand, :2][clip.confidence[k, hand] > 0.3] - clip.hands.middles[k + late, 1]  # type: ignore[union-attr]
+            x, y = np.round((own / clip.hands.half + 1) * size / 2 - 0.5).astype(int).T  # type: ignore[union-attr]
+            inside = (np.minimum(x, y) >= 0) & (np.maximum(x, y) < size)
+            drawn += (crops[k + late, 1][:, y[inside], x[inside]].max(0) > 50).tolist()
+        return float(np.mean(drawn))
+
+    assert on_fingers(0) > 0.97  # 0.99
+    assert max(on_fingers(-1), on_fingers(1)) < 0.6  # 0.53 and 0.52
 
 
 # The image encoder
