@@ -1,14 +1,15 @@
-"""Write the results table of README.md from the files in results/, so that no number is typed by hand.
+"""Write docs/results.md and the short table of README.md from the files in results/: no number is typed by hand.
 
-python scripts/readme_results.py            # rewrite the table
-python scripts/readme_results.py --check    # exit 1 if README.md says something else
+python scripts/readme_results.py            # rewrite both
+python scripts/readme_results.py --check    # exit 1 if one of them says something else
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def video_rows(report: dict[str, Any]) -> Iterator[Row]:
     for name, result in report["results"].items():
         model, task = name.split(", ")[0].split()
         how = ", in one light" if "one light" in name else ""
-        command = result["command"]
+        command = result.get("command", report["command"])  # of a run of its own
         for split, meant in zip(("train", "dev"), where[task], strict=True):
             scores = result["scores"][split]
             told = f"top-1 {scores['top1']:.2f}, top-5 {scores['top5']:.2f} (n={scores['clips']})"
@@ -213,51 +214,105 @@ def bundled_rows(card: dict[str, Any]) -> Iterator[Row]:
         yield what, ", ".join(told), card["command"]
 
 
-SOURCES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
-    "slt_hf/checkpoints/demo/card.yaml": bundled_rows,
-    "results/real.json": real_rows,
-    "results/real_cross_validation.json": left_out_rows,
-    "results/learning.json": learning_rows,
-    "results/two_stages.json": stages_rows,
-    "results/contrastive_memory.json": contrastive_rows,
-    "results/encoder_speed.json": speed_rows,
-    "results/data_speed.json": data_rows,
-    "results/extract_speed.json": extract_rows,
-    "results/decoded_clips.json": decoded_rows,
-    "results/real_videos.json": video_rows,
-    "results/full_size.json": full_size_rows,
-    "results/vlm_speed.json": vlm_rows,
-    "results/gpu_speed.json": gpu_rows,
-    "results/export_speed.json": export_rows,
-    "results/serving.json": serving_rows,
-    "results/streaming.json": streaming_rows,
+Rows = Callable[[dict[str, Any]], Iterator[Row]]
+SECTIONS: dict[str, dict[str, Rows]] = {
+    "The bundled checkpoint": {"slt_hf/checkpoints/demo/card.yaml": bundled_rows},
+    "People: letters, words and spelling": {
+        "results/real.json": real_rows,
+        "results/real_cross_validation.json": left_out_rows,
+    },
+    "Live translation": {"results/streaming.json": streaming_rows},
+    "Videos": {"results/real_videos.json": video_rows, "results/full_size.json": full_size_rows},
+    "Learning": {
+        "results/learning.json": learning_rows,
+        "results/two_stages.json": stages_rows,
+        "results/contrastive_memory.json": contrastive_rows,
+        "results/encoder_speed.json": speed_rows,
+    },
+    "Data": {
+        "results/data_speed.json": data_rows,
+        "results/extract_speed.json": extract_rows,
+        "results/decoded_clips.json": decoded_rows,
+    },
+    "Serving and export": {"results/serving.json": serving_rows, "results/export_speed.json": export_rows},
+    "On a GPU": {"results/gpu_speed.json": gpu_rows},
 }
 
+# Beginnings of the rows that README.md shows.
+HEADLINES = (
+    "bundled checkpoint, synthetic sentences, clean clips",
+    "bundled checkpoint, synthetic sentences, noisy clips",
+    "bundled checkpoint, real words",
+    "bundled checkpoint, real spelled names",
+    "F1: letters of unseen sign languages, dev",
+    "F2: words spelled by unseen signers, dev words, dev signers",
+    "W: isolated ASL words, one group left out",
+    "live, sentences, pauses, 30 fps",
+    "live, sentences, no pauses, 30 fps",
+    "random rows a second from shards to model input",
+    "decoding 48 tokens with the exported bundled checkpoint, batch 1",
+    "first translation from a cold process",
+    "30 live streams",
+)
+INTRODUCTION = """# Results
 
-def table() -> str:
-    """The Markdown table of everything that was measured."""
-    lines = ["| what | result | made by |", "| --- | --- | --- |"]
-    for name, rows in SOURCES.items():
-        path = ROOT / name
-        if path.is_file():
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
-            lines += [f"| {what} | {result} | `{command}` |" for what, result, command in rows(content)]
-    return "\n".join(lines)
+Made by `scripts/readme_results.py` from the files in [results](../results), where also stands what was tried and failed.
+"""
+
+
+def rows_of(source: str, rows: Rows) -> list[Row]:
+    """What one file says; nothing where it is absent."""
+    path = ROOT / source
+    return list(rows(yaml.safe_load(path.read_text(encoding="utf-8")))) if path.is_file() else []  # JSON is YAML
+
+
+def table(rows: Iterable[Row]) -> str:
+    lines = ["| what | result |", "| --- | --- |"]
+    return "\n".join([*lines, *(f"| {what} | {result} |" for what, result, _ in rows)])
+
+
+def short_table() -> str:
+    """The rows that README.md shows.
+
+    Raises:
+        ValueError: if one of them is measured no more, or called otherwise.
+    """
+    rows = [row for sources in SECTIONS.values() for source in sources.items() for row in rows_of(*source)]
+    shown = [next((row for row in rows if row[0].startswith(beginning)), None) for beginning in HEADLINES]
+    if None in shown:
+        absent = HEADLINES[shown.index(None)]
+        raise ValueError(f"expected a result that begins with {absent!r}, found none; correct HEADLINES")
+    return table(row for row in shown if row is not None)
+
+
+def whole_page() -> str:
+    """docs/results.md: every row, below each table the command that made it."""
+    parts = [INTRODUCTION]
+    for title, sources in SECTIONS.items():
+        parts.append(f"## {title}\n")
+        for source, rows in sources.items():
+            for command, made in groupby(rows_of(source, rows), lambda row: row[2]):
+                parts.append(f"{table(made)}\n\n`{command}` → [{source}](../{source})\n")
+    return "\n".join(parts)
+
+
+def readme_with(text: str) -> str:
+    """README.md's text with today's short table in its place."""
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + "\n" + short_table() + "\n" + END + rest.split(END)[1]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     options = parser.parse_args()
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    updated = before + BEGIN + "\n" + table() + "\n" + END + rest.split(END)[1]
+    readme, page = ROOT / "README.md", ROOT / "docs" / "results.md"
+    made = {readme: readme_with(readme.read_text(encoding="utf-8")), page: whole_page()}
     if options.check:
-        sys.exit(
-            0 if updated == text else "README.md: its results are not those of results/; run scripts/readme_results.py"
-        )
-    readme.write_text(updated, encoding="utf-8")
+        old = [path.name for path, text in made.items() if path.read_text(encoding="utf-8") != text]
+        sys.exit(f"{', '.join(old)}: not what results/ says; run scripts/readme_results.py" if old else 0)
+    for path, text in made.items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
