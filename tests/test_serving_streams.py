@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,10 +19,12 @@ from starlette.websockets import WebSocketDisconnect  # noqa: E402
 
 from slt_hf.demonstration import sign_unseen  # noqa: E402
 from slt_hf.processing.pose_clip import PoseClip  # noqa: E402
+from slt_hf.serving.errors import OverloadedError  # noqa: E402
 from slt_hf.serving.frames import write_frame  # noqa: E402
 from slt_hf.serving.rest import build_app  # noqa: E402
 from slt_hf.serving.service import SignService  # noqa: E402
 from slt_hf.serving.settings import ServerSettings  # noqa: E402
+from slt_hf.serving.stream_host import StreamProcess  # noqa: E402
 
 
 def messages(clip: PoseClip) -> list[bytes]:
@@ -103,3 +106,14 @@ def test_refusals_cross_the_process_and_a_crash_costs_its_streams_alone(spread: 
             stream.receive_json()
     assert refused.value.code == 1013 and process.streams == 0  # try again: another process has started
     assert streamed(spread, "demo", frames)[-1]["final"]
+
+
+def test_a_process_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch):
+    hanging = StreamProcess.__new__(StreamProcess)
+    hanging.pipe, hanging.process, hanging.ready = Mock(**{"poll.return_value": False}), Mock(), True
+    monkeypatch.setattr(hanging, "_start", start := Mock())
+    with pytest.raises(OverloadedError, match="open another stream"):
+        hanging.ask("push", 1, [None])
+    hanging.process.kill.assert_called_once()
+    hanging.process.join.assert_called_once()
+    start.assert_called_once()

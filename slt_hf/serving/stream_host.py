@@ -27,6 +27,7 @@ from slt_hf.streaming import StreamingClassifier, StreamingTranslator
 Message = bytes | None  # a frame as it travels; None ends the utterance
 Source = str | os.PathLike | None
 START_SECONDS = 300  # a process loads torch and the models
+ANSWER_SECONDS = 60  # for the frames of a moment: a process that takes longer hangs, and all its streams with it
 
 
 class FrameStream:
@@ -109,7 +110,7 @@ class StreamProcess:
 
         Raises:
             ClipError: what the stream said.
-            OverloadedError: if the process ended; another is started.
+            OverloadedError: if the process ended, or hangs; another is started.
         """
         try:
             if not self.ready:
@@ -117,9 +118,12 @@ class StreamProcess:
                     raise EOFError
                 self.ready = self.pipe.recv() == "ready"
             self.pipe.send(question)
+            if not self.pipe.poll(ANSWER_SECONDS):
+                raise EOFError
             answer, refusal = self.pipe.recv()
         except (EOFError, OSError):
             self.process.kill()
+            self.process.join()
             self._start()
             raise OverloadedError("the process of this stream ended; open another stream") from None
         if refusal is not None:
