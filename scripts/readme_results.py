@@ -256,7 +256,7 @@ HEADLINES = (
 )
 INTRODUCTION = """# Results
 
-Made by `scripts/readme_results.py` from the files in [results](../results), where also stands what was tried and failed.
+From the files in [results](../results), by `scripts/readme_results.py`; what was tried and failed stands there, too.
 """
 
 
