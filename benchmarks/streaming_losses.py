@@ -6,7 +6,7 @@
 Sentences of the validation split, each with a second of hands down behind it, by people that `benchmarks/streaming.py`
 does not have; signs of the lexicon, each by itself; two sentences in one go; and people who do not sign, of kinds as in
 training. What is signed is `right`; or else, by the first of these that holds, `not heard`; `cut in two` (or more);
-`begun late` (within the first sign) or `ended early` (within the last one); kept back as `unsure`, `alone` or `slow`;
+`begun late` (within the first sign), `ended early` (within the last one); kept back as `unsure`, `slow` or `uncertain`;
 `misread offline`, as its own clip is; or `misread live`. Hands settle so many ms after the last sign of what is right,
 and the text stands then.
 """
@@ -59,7 +59,7 @@ def signed(seed: int, alone: bool) -> Signed:
     else:
         pair = next(p for p in sentences("validation", DEV + seed) if len(p.glosses) > 1)
         text, glosses = pair.text, list(pair.glosses)
-    clip, spans = synthesize_timed(glosses, seed=seed, signer=signer)
+    clip, spans = synthesize_timed(glosses, seed=seed, signer=signer, layout="signing_85")
     return Signed(text, rested(clip, 1.0), clip, spans[0][1:], spans[-1][1:])
 
 
@@ -73,6 +73,7 @@ class Reading(NamedTuple):
     said: str
     silent: str | None
     signs: int | None
+    certainty: float | None
 
 
 class Watched(StreamingTranslator):
@@ -81,19 +82,20 @@ class Watched(StreamingTranslator):
     readings: list[Reading]
 
     def _close(self) -> Any:
-        whole, signs = self._whole(), None if self.live is None else self.live.signs
+        whole = self._whole()
+        signs, certainty = (None, None) if self.live is None else (self.live.signs, self.live.certainty_of_signs)
         duration = 1000 * len(self.utterance) / self.fps
         event = super()._close()
         text, confidence = ("", 0.0) if whole is None else (whole.text, whole.confidence)
         why = self._why(text, confidence, duration, signs) if text and not event.committed else None
-        found = Reading(event.start_ms, event.end_ms, text, confidence, event.committed, why, signs)
+        found = Reading(event.start_ms, event.end_ms, text, confidence, event.committed, why, signs, certainty)
         self.readings = [*getattr(self, "readings", []), found]
         return event
 
     def _why(self, text: str, confidence: float, duration: float, signs: int | None) -> str:
         if confidence < self.silence.min_confidence:
             return "unsure"
-        return "slow" if self.silence.says(text, 1.0, duration, signs) is False else "alone"
+        return "uncertain" if self.silence.says(text, confidence, duration, signs) else "slow"
 
 
 def heard(translator: SignTranslator, clip: PoseClip, policy: dict[str, Any]) -> list[Reading]:
@@ -134,7 +136,7 @@ def losses(translator: SignTranslator, count: int, alone: bool, fps: float, poli
         if how == "right":
             delays.append(found[-1].end_ms - each.last[1])
         elif how != "misread offline":
-            told = [(reading.read, reading.said, round(reading.confidence, 2)) for reading in found]
+            told = [(reading.read, reading.said, round(reading.confidence, 2), reading.certainty) for reading in found]
             print(f"  {how}: {each.text!r} -> {told}")
     return dict(fates.most_common()) | {
         "words right": round(float(np.mean(live)), 3),
@@ -161,13 +163,16 @@ def idle(translator: SignTranslator, count: int, fps: float, policy: dict[str, A
     minutes, said, utterances = 0.0, 0, 0
     for seed in range(count):
         rng = np.random.default_rng((DEV, seed, 2))
-        clip, done = idle_clip(int(rng.integers(1 << 31)), Signer.random(rng, seed % 2 == 1), int(rng.integers(1, 4)))
+        drawn, signer = int(rng.integers(1 << 31)), Signer.random(rng, noisy=seed % 2 == 1)
+        clip, done = idle_clip(drawn, signer, int(rng.integers(1, 4)), layout="signing_85")
         found = heard(translator, at_rate(clip, fps), policy)
         minutes, utterances = minutes + clip.num_frames / clip.fps / 60, utterances + len(found)
         for reading in found:
             said += bool(reading.said)
             if reading.said:
-                print(f"  {done}: {reading.said!r}, {reading.confidence:.2f}, {reading.signs} signs")
+                print(
+                    f"  {done}: {reading.said!r}, {reading.confidence:.2f}, {reading.signs} signs, {reading.certainty}"
+                )
     return {"minutes": round(minutes, 1), "utterances": utterances, "in ten minutes": round(10 * said / minutes, 2)}
 
 

@@ -1,15 +1,15 @@
-"""What the bundled checkpoint's scores mean, and below which it should say nothing: fitted on dev people.
+"""What the bundled checkpoint's scores mean, and when it should say nothing: fitted on dev people.
 
-Sentences of the validation split, half of them filmed badly, give the share that is right at each score; people who do
-not sign give the threshold that lets one text through in ten minutes, and lone signs the one that they must reach: what
-hands do by chance is mostly read as one sign. Nobody here is in training or in a test.
+Sentences of the validation split, half of them filmed badly, give the share that is right at each score and how certain
+the encoder is of the signs of what is right; lone signs give the same; people who do not sign give the confidence that
+lets one text of theirs through in ten minutes. Nobody here is in training or in a test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,19 +17,56 @@ from slt_hf.confidence import FILE, Calibration
 from slt_hf.demonstration import idle_unseen, text_of_sign
 from slt_hf.pipeline import SignTranslator
 from slt_hf.processing.pose_clip import PoseClip
-from slt_hf.streaming import StreamingTranslator
+from slt_hf.streaming import StreamEvent, StreamingTranslator
+from slt_hf.streaming.silence import is_alone
 from slt_hf.synthesis import Signer, synthesize
 from slt_hf.synthesis.grammar import sentences
 from slt_hf.synthesis.lexicon import lexicon
 
 DEV_SIGNERS = 900_000_011  # mixed into every seed that draws somebody for this file
 IDLE_SEEDS = 5_000_000  # from here on, so that tests, which count from 0, have other people
+LAYOUT = "signing_85"  # all that the checkpoint looks at
 TEN_MINUTES = 600.0
 MOST_CAREFUL = 0.5
-SAYS_ALL: dict[str, Any] = {"min_confidence": 0.0, "alone_confidence": 0.0, "slowest_ms": 1e6, "slowest_sign_ms": 1e6}
+SAYS_ALL: dict[str, Any] = {
+    "min_confidence": 0.0, "alone_certainty": 0.0, "sign_certainty": 0.0, "slowest_ms": 1e6, "slowest_sign_ms": 1e6
+}  # fmt: skip
 SLOWEST_MS = 200.0  # for a character: 97 % of dev sentences and 95 % of lone signs are faster, idle hands rarely are
 SLOWEST_SIGN_MS = 800.0  # for a sign alone: 95 % are faster; thrice that for signs and letters of sentences
-ALONE_LOST = 0.3  # share of right lone signs that are kept back
+ALONE_LOST, SENTENCES_LOST = 0.05, 0.02  # shares of what is right that the encoder's certainty may keep back
+
+
+class Heard(NamedTuple):
+    """An utterance: what was read and what was said of it, how sure, and how certain its signs are."""
+
+    text: str
+    said: str
+    confidence: float
+    certainty: float
+    alone: bool
+
+
+class Listener(StreamingTranslator):
+    """A stream that keeps what it read of each utterance."""
+
+    def __init__(self, *arguments: Any, **policy: Any):
+        super().__init__(*arguments, **policy)
+        self.heard: list[Heard] = []
+
+    def _close(self) -> StreamEvent:
+        whole, live = self._whole(), self.live
+        assert live is not None
+        signs, certainty = live.signs, live.certainty_of_signs or 0.0
+        event = super()._close()
+        text, confidence = ("", 0.0) if whole is None else (whole.text, whole.confidence)
+        self.heard.append(Heard(text, event.committed, confidence, certainty, is_alone(text, signs)))
+        return event
+
+
+def listen(translator: SignTranslator, clip: PoseClip, **policy: Any) -> list[Heard]:
+    stream = Listener(translator, clip.layout, **SAYS_ALL | policy)
+    stream.translate(clip)
+    return stream.heard
 
 
 def dev_sentences(count: int) -> Iterator[tuple[str, PoseClip]]:
@@ -37,44 +74,44 @@ def dev_sentences(count: int) -> Iterator[tuple[str, PoseClip]]:
     for seed in range(count):
         pair = next(pair for pair in sentences("validation", DEV_SIGNERS + seed) if len(pair.glosses) > 1)
         signer = Signer.random(np.random.default_rng((DEV_SIGNERS, seed)), noisy=seed % 2 == 1)
-        yield pair.text, synthesize(list(pair.glosses), seed, signer)
+        yield pair.text, synthesize(list(pair.glosses), seed, signer, LAYOUT)
 
 
-def lone_signs(translator: SignTranslator) -> np.ndarray:
-    """Confidence of a stream in signs that stand alone, of those that it reads right; every other one is noisy."""
-    found = []
+def lone_signs() -> Iterator[tuple[str, PoseClip]]:
+    """Text and clip of each sign by itself; every other one is noisy."""
     for seed, gloss in enumerate(lexicon()):
         signer = Signer.random(np.random.default_rng((DEV_SIGNERS, seed, 1)), noisy=seed % 2 == 1)
-        clip = synthesize([gloss], seed, signer)
-        heard = StreamingTranslator(translator, clip.layout, **SAYS_ALL).translate(clip)
-        found += [event.confidence for event in heard if event.committed == text_of_sign(gloss)]
-    return np.array(found)
+        yield text_of_sign(gloss), synthesize([gloss], seed, signer, LAYOUT)
 
 
-def idle_utterances(
-    translator: SignTranslator, seeds: range, unseen: bool = False
-) -> tuple[list[tuple[float, str]], float]:
-    """What a stream hears of people who do not sign: confidence and text of every utterance; and its seconds."""
-    heard, seconds = [], 0.0
+def certainties(translator: SignTranslator, signed: Iterable[tuple[str, PoseClip]]) -> np.ndarray:
+    """The encoder's, of the least certain sign of what a stream reads right."""
+    found = [(text, heard) for text, clip in signed for heard in listen(translator, clip)]
+    return np.array([heard.certainty for text, heard in found if heard.text == text])
+
+
+def idle_utterances(translator: SignTranslator, seeds: range, unseen: bool = False) -> tuple[list[Heard], float]:
+    """What a stream says of people who do not sign, and for how many seconds they do not."""
+    found, seconds = [], 0.0
     for seed in seeds:
-        _, clip = idle_unseen(seed, unseen, noisy=seed % 2 == 1)
-        stream = StreamingTranslator(translator, clip.layout, **SAYS_ALL | {"slowest_sign_ms": SLOWEST_SIGN_MS})
-        heard += [(event.confidence, event.committed) for event in stream.translate(clip)]
+        _, clip = idle_unseen(seed, unseen, noisy=seed % 2 == 1, layout=LAYOUT)
+        found += listen(translator, clip, slowest_sign_ms=SLOWEST_SIGN_MS)
         seconds += clip.num_frames / clip.fps
-    return heard, seconds
+    return [each for each in found if each.said], seconds
 
 
-def threshold_for(heard: list[tuple[float, str]], seconds: float) -> float:
-    """The lowest confidence at which at most one text is let through in ten minutes."""
-    said = sorted((confidence for confidence, text in heard if text), reverse=True)
-    allowed = int(seconds / TEN_MINUTES)
-    return 0.0 if len(said) <= allowed else float(np.nextafter(np.float64(said[allowed]), 1))
+def threshold_for(values: Iterable[float], allowed: int) -> float:
+    """The lowest threshold that so many of the values reach."""
+    falling = sorted(values, reverse=True)
+    return 0.0 if len(falling) <= allowed else float(np.nextafter(np.float64(falling[allowed]), 1))
 
 
-def calibrate(folder: Path, count: int = 600, idle: int = 200) -> Calibration:
-    """Fit both and write them beside the weights.
+def calibrate(folder: Path, count: int = 600, idle: int = 300) -> Calibration:
+    """Fit all of it and write it beside the weights.
 
-    The threshold is never above `MOST_CAREFUL`: a text that is more likely right than wrong is said.
+    The encoder must be as certain as it is of nearly all that is right, rather than as keeps these idle people silent:
+    training has seen their kinds of movements, and others are read as signs more often. The least confidence is never
+    above `MOST_CAREFUL`: a text that is more likely right than wrong is said.
     """
     (folder / FILE).unlink(missing_ok=True)
     plain = SignTranslator.from_pretrained(folder, device="cpu")
@@ -82,15 +119,16 @@ def calibrate(folder: Path, count: int = 600, idle: int = 200) -> Calibration:
     found = plain([clip for _, clip in spoken], batch_size=16)
     scores = np.array([each.confidence for each in found])
     right = np.array([each.text == text for each, (text, _) in zip(found, spoken, strict=True)])
-    heard, seconds = idle_utterances(plain, range(IDLE_SEEDS, IDLE_SEEDS + idle))
     curve = Calibration.fit(scores, right)
-    alone = curve(float(np.quantile(lone_signs(plain), ALONE_LOST)))
-    needed = curve(threshold_for(heard, seconds))
+    alone = float(np.quantile(certainties(plain, lone_signs()), ALONE_LOST))
+    several = float(np.quantile(certainties(plain, spoken[: count // 4]), SENTENCES_LOST))
+    said, seconds = idle_utterances(plain, range(IDLE_SEEDS, IDLE_SEEDS + idle))
+    rest = [each for each in said if each.certainty >= (alone if each.alone else several)]
+    needed = curve(threshold_for([each.confidence for each in rest], int(seconds / TEN_MINUTES)))
     threshold = min(needed, MOST_CAREFUL)
     data = f"{count} synthetic dev sentences, {right.mean():.1%} right; {seconds / 60:.0f} minutes of idle dev people"
-    limits = (SLOWEST_MS, SLOWEST_SIGN_MS, round(alone, 6))
-    fitted = Calibration(curve.scores, curve.confidences, round(threshold, 6), data, *limits)
+    kept = (SLOWEST_MS, SLOWEST_SIGN_MS, round(alone, 6), round(several, 6))
+    fitted = Calibration(curve.scores, curve.confidences, round(threshold, 6), data, *kept)
     fitted.save(folder)
-    said = sum(bool(text) for _, text in heard)
-    print(f"{data}: {said} of {len(heard)} idle utterances say something; one in ten minutes below {needed:.3f}")
+    print(f"{data}: {len(said)} texts, {len(rest)} that the encoder is certain of; confidence {needed:.3f} needed")
     return fitted

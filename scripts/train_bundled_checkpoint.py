@@ -386,7 +386,7 @@ def load(folder: Path) -> tuple[SignToTextForConditionalGeneration, PoseProcesso
 def tests(test_size: int, recordings: Path | None) -> Iterator[tuple[str, str, list[str], Spoken]]:
     """Name of a test set, its split, its metrics, and its clips with what they say."""
     for kind in ("clean", "noisy"):
-        drawn = [sign_unseen(seed=seed, noisy=kind == "noisy") for seed in range(test_size)]
+        drawn = [sign_unseen(seed=seed, noisy=kind == "noisy", layout="signing_85") for seed in range(test_size)]
         clips = [(text, clip) for text, clip, _ in drawn]
         yield f"synthetic sentences, {kind} clips", "test", ["exact_match", "bleu_4", "chrf", "wer"], clips
     if recordings is not None:

@@ -17,7 +17,7 @@ import numpy as np
 from slt_hf.errors import CheckpointError
 
 FILE = "calibration.json"
-NAMES = "scores, confidences, abstain_below, data, slowest_ms"  # in every file; two more in newer ones
+NAMES = "scores, confidences, abstain_below, data, slowest_ms"  # in every file; more in newer ones
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ class Calibration:
         abstain_below: a stream says nothing below this confidence, unless its policy names another threshold.
         slowest_ms: nor where it took longer than this for each character, unless its policy says so; None: no limit.
         slowest_sign_ms: the same for a sign alone, thrice that for each of several, where the encoder tells how many it
-            read; of several it goes before `slowest_ms`, of one both hold.
-        alone_below: nor, below this confidence, what was read from one sign alone.
+            read; there it goes before `slowest_ms`.
+        alone_certainty: least probability that the encoder must give a sign alone, where it tells.
+        sign_certainty: the same for the least certain one of several.
         data: what it was fitted on.
     """
 
@@ -40,17 +41,18 @@ class Calibration:
     data: str = ""
     slowest_ms: float | None = None
     slowest_sign_ms: float | None = None
-    alone_below: float = 0.0
+    alone_certainty: float = 0.0
+    sign_certainty: float = 0.0
 
     def __post_init__(self) -> None:
         curve = (self.scores, self.confidences)
         rising = all(list(each) == sorted(each) for each in curve) and len(set(self.scores)) == len(self.scores)
-        within = all(0 <= value <= 1 for each in (*curve, (self.abstain_below, self.alone_below)) for value in each)
+        limits = (self.abstain_below, self.alone_certainty, self.sign_certainty)
+        within = all(0 <= value <= 1 for each in (*curve, limits) for value in each)
         if len(self.scores) != len(self.confidences) or not rising or not within:
             raise CheckpointError(
                 f"{FILE}: expected rising scores and confidences in [0, 1], as many of each, found {curve}, "
-                f"abstain_below={self.abstain_below}, alone_below={self.alone_below}; fit it again, or delete it to "
-                "keep the scores as they are"
+                f"limits {limits}; fit it again, or delete it to keep the scores as they are"
             )
 
     def __call__(self, score: float) -> float:
@@ -72,8 +74,9 @@ class Calibration:
             by_character, by_sign = (
                 None if each is None else float(each) for each in (values["slowest_ms"], values.get("slowest_sign_ms"))
             )
-            below, alone = float(values["abstain_below"]), float(values.get("alone_below", 0.0))
-            return cls(scores, confidences, below, str(values["data"]), by_character, by_sign, alone)
+            certainty = (float(values.get(name, 0.0)) for name in ("alone_certainty", "sign_certainty"))
+            below = float(values["abstain_below"])
+            return cls(scores, confidences, below, str(values["data"]), by_character, by_sign, *certainty)
         except (TypeError, KeyError, ValueError) as error:
             raise CheckpointError(f"{path}: expected all of {NAMES}, found {error!r}; fit it again") from error
 

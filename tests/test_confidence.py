@@ -54,7 +54,7 @@ def test_scores_that_are_all_the_same_give_one_confidence():
 
 def test_a_curve_is_read_as_it_was_written(tmp_path: Path):
     curve = Calibration.fit(*overconfident(0), abstain_below=0.4, data="2000 draws")
-    curve = replace(curve, slowest_ms=200.0, slowest_sign_ms=1200.0, alone_below=0.8)
+    curve = replace(curve, slowest_ms=200.0, slowest_sign_ms=1200.0, alone_certainty=0.99, sign_certainty=0.6)
     curve.save(tmp_path)
     assert Calibration.load(tmp_path) == curve
 
@@ -87,7 +87,7 @@ def test_a_checkpoint_with_a_curve_answers_through_it(tmp_path: Path, clips: lis
         {"scores": [0.1], "confidences": [1.2]},
         {"scores": [0.1]},
         {"scores": [], "confidences": [], "slowest_ms": "slow"},
-        {"scores": [], "confidences": [], "alone_below": 1.5},
+        {"scores": [], "confidences": [], "alone_certainty": 1.5},
         {"scores": "high", "confidences": [1]},
     ],
 )

@@ -124,7 +124,8 @@ def test_a_streaming_translator_passes_its_gate_and_its_stream_keeps_a_state_of_
     mask = np.ones((3, 8), np.int64)
     _, _, first = stream.chunk(poses[:, :8], mask, state)
     _, _, second = stream.chunk(poses[:, 8:], mask, first)
-    assert stream.run(poses[:, :8], mask, state)["labels"].shape[0] == 3  # by which live guesses know what is new
+    found = stream.run(poses[:, :8], mask, state)  # by which live guesses know what is new, and idle hands are told
+    assert found["labels"].shape == found["certainty"].shape and found["labels"].shape[0] == 3
     assert {name: value.shape for name, value in second.items()} == {n: v.shape for n, v in state.items()}
 
 

@@ -199,37 +199,40 @@ def test_hands_that_do_not_sign_say_nothing_to_a_careful_stream(translator: Sign
 
 
 def test_the_checkpoint_names_the_limits_unless_the_policy_does(translator: SignTranslator):
-    limits: dict[str, Any] = {"min_confidence": 0.2, "alone_confidence": 0.3}
-    limits |= {"slowest_ms": 1e6, "slowest_sign_ms": 5000.0}
+    limits = {"min_confidence": 0.2, "alone_certainty": 0.3, "sign_certainty": 0.1, "slowest_sign_ms": 5000.0}
     own, named = StreamingTranslator(translator).silence, StreamingTranslator(translator, **limits).silence
-    calibration = translator.calibration
-    assert (own.min_confidence, own.alone_confidence) == (calibration.abstain_below, calibration.alone_below)
-    assert (own.slowest_ms, own.slowest_sign_ms) == (calibration.slowest_ms, calibration.slowest_sign_ms)
-    assert named == Silence(0.2, 0.3, 1e6, 5000.0, by_characters=True)
+    fitted = translator.calibration
+    certainty = (fitted.alone_certainty, fitted.sign_certainty)
+    assert own == Silence(fitted.abstain_below, *certainty, fitted.slowest_ms, fitted.slowest_sign_ms)
+    assert named == Silence(0.2, 0.3, 0.1, fitted.slowest_ms, 5000.0)
+    by_characters = StreamingTranslator(translator, slowest_ms=70.0).silence
+    assert (by_characters.slowest_ms, by_characters.slowest_sign_ms) == (70.0, None)
 
 
 @pytest.mark.parametrize(
-    ("text", "confidence", "duration_ms", "signs", "said"),
+    ("text", "confidence", "duration_ms", "signs", "certainty", "said"),
     [
-        ("Do I see Luis?", 0.9, 6000, 7, True),  # spelled: few characters a second, and signs enough
-        ("Think.", 0.9, 2400, 1, False),  # a hand that stays up for so long does something else
-        ("Think.", 0.9, 1700, 1, True),
-        ("G", 0.9, 1700, 1, False),  # for characters, too
-        ("Think.", 0.7, 1700, 1, False),  # not sure enough for a sign alone
-        ("I think.", 0.7, 2000, 2, True),
-        ("Think.", 0.7, 2000, 2, False),  # one sign, read twice
-        ("The girl swims.", 1.0, 6000, 3, True),  # somebody slow
-        ("The girl swims.", 1.0, 9500, 3, False),
-        ("Think.", 0.9, 1500, 0, False),  # the encoder read no sign at all
-        ("Think.", 0.9, 2400, None, False),  # an encoder that does not tell: characters count
-        ("I think.", 0.2, 2000, None, False),
+        ("Do I see Luis?", 0.9, 6000, 7, 0.9, True),  # spelled: few characters a second, and signs enough
+        ("Think.", 0.9, 2400, 1, 1.0, False),  # a hand that stays up for so long does something else
+        ("Think.", 0.9, 1700, 1, 1.0, True),
+        ("Think.", 0.9, 1700, 1, 0.97, False),  # not certain enough for a sign alone
+        ("Think.", 0.9, 2000, 2, 0.97, False),  # one sign, read twice
+        ("I think.", 0.9, 2000, 2, 0.97, True),
+        ("I think.", 0.9, 2000, 2, 0.5, False),  # one of them was hardly seen
+        ("The girl swims.", 1.0, 6000, 3, 0.9, True),  # somebody slow
+        ("The girl swims.", 1.0, 9500, 3, 0.9, False),
+        ("Think.", 0.9, 1500, 0, 0.0, False),  # the encoder read no sign at all
+        ("Think.", 0.9, 2400, None, None, False),  # an encoder that does not tell: characters count
+        ("Think.", 0.9, 1700, 1, None, True),  # one that tells signs alone
+        ("I think.", 0.2, 2000, 2, 1.0, False),
     ],
 )
 def test_what_is_said_is_sure_and_signed_fast_enough(
-    text: str, confidence: float, duration_ms: float, signs: int | None, said: bool
+    text: str, confidence: float, duration_ms: float, signs: int | None, certainty: float | None, said: bool
 ):
-    own = Calibration(abstain_below=0.3, slowest_ms=200.0, slowest_sign_ms=800.0, alone_below=0.8)
-    assert Silence.of(StreamPolicy(), own).says(text, confidence, duration_ms, signs) == said
+    limits = {"slowest_ms": 200.0, "slowest_sign_ms": 800.0, "alone_certainty": 0.99, "sign_certainty": 0.6}
+    own = Silence.of(StreamPolicy(), Calibration(abstain_below=0.3, **limits))
+    assert own.says(text, confidence, duration_ms, signs, certainty) == said
 
 
 def test_hands_that_do_not_sign_show_nothing_while_they_are_up(translator: SignTranslator):
@@ -380,7 +383,7 @@ def test_what_is_unsure_as_one_sentence_is_read_as_two(translator: SignTranslato
     """A sentence was guessed, then nothing that makes sense; in the end both parts are read surely."""
     glosses, texts = TEACHER_AND_DOG
     clip, _ = synthesized(glosses, 0)
-    live = StreamingTranslator(translator, clip.layout, split_above=0.5)
+    live = StreamingTranslator(translator, clip.layout, split_above=0.5, min_confidence=0.3)
     # never while signing
     monkeypatch.setattr(live, "_sentence_over", lambda guess: [] if live.sentence.take(guess) else [])
     read = live._read

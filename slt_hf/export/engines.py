@@ -232,7 +232,7 @@ class OnnxStreamEncoder:
     def run(
         self, pose_values: np.ndarray, attention_mask: np.ndarray, state: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """The next frames to all that the graph gives: of a translator with a CTC head also `labels` (B, S)."""
+        """Next frames to all that the graph gives; with a CTC head also `labels` and `certainty` of steps, (B, S)."""
         return self.graph(pose_values=pose_values, attention_mask=attention_mask, **state)
 
     def encode(self, pose_values: np.ndarray, attention_mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -100,7 +100,8 @@ class StreamGraph(nn.Module):
         output, new = self.encoder.stream_chunk(inputs["pose_values"], state, inputs["attention_mask"].bool())
         found = {"last_hidden_state": output.last_hidden_state, "output_mask": output.attention_mask}
         if self.ctc_head is not None:  # by which a live translator knows that there is something new to guess
-            found["labels"] = self.ctc_head(output.last_hidden_state).argmax(-1)
+            probabilities = self.ctc_head(output.last_hidden_state).softmax(-1)
+            found |= {"labels": probabilities.argmax(-1), "certainty": probabilities.amax(-1)}
         return found | {f"new_{name}": value for name, value in new.items()}
 
 

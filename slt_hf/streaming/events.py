@@ -73,12 +73,15 @@ class StreamPolicy:
     `calibration.json`, and 0 where it has none"""
     slowest_ms: float | None = None
     """An utterance that took longer than a second and this for each character of its text ends without text: hands were
-    up for something else. None takes the checkpoint's own limit, if it has one, where signs are not counted"""
+    up for something else. None takes the checkpoint's own limits: of signs where it counts them, else this one"""
     slowest_sign_ms: float | None = None
     """The same for a sign alone, and thrice as long for each of several signs or letters, where the encoder tells
     how many it read (a CTC head)"""
-    alone_confidence: float | None = None
-    """Least confidence of a text that was read from one sign alone; None takes the checkpoint's own"""
+    alone_certainty: float | None = None
+    """Least probability that the encoder must give a sign alone, where it tells (a CTC head); None takes the
+    checkpoint's own"""
+    sign_certainty: float | None = None
+    """The same for the least certain one of several signs or letters"""
     grounding: bool = False
     """Measure at the end of each utterance how much its text depends on the signing: one more forward pass"""
 

@@ -55,6 +55,7 @@ class LiveEncoder:
         self.given: Any = None  # what its next piece takes; None while there is no such chunk
         self.states: list[Any] = []  # (1, S, D) of each chunk
         self.labels: list[int] = []  # of all steps, by the CTC head where there is one
+        self.certainty: list[float] = []  # probabilities of those labels, where they are known
         self.read: list[int] = []  # glosses that were looked at last, by the CTC head
         self.looked = 0  # chunks that were looked at
         self.decoder.forget()
@@ -113,14 +114,23 @@ class LiveEncoder:
         labels = self._labels()
         return None if labels is None else len(labels)
 
+    @property
+    def certainty_of_signs(self) -> float | None:
+        """Probability of the least certain sign, where each is most certain; None where that is not known."""
+        if not self.certainty:
+            return None
+        runs = groupby(zip(self.labels, self.certainty, strict=True), key=lambda step: step[0])
+        return min((max(each for _, each in steps) for label, steps in runs if label), default=0.0)
+
     def frame_between(self, signs: int) -> int | None:
         """Frame of the utterance half-way from the end of so many signs to the beginning of the next."""
         step = step_between(self.labels, signs)
         return None if step is None else step * self.frames_read // len(self.labels)
 
-    def labels_from(self, frame: int) -> list[int]:
-        """Of the steps from a frame of the utterance on."""
-        return self.labels[frame * len(self.labels) // max(1, self.frames_read) :]
+    def steps_from(self, frame: int) -> tuple[list[int], list[float]]:
+        """Labels from a frame of the utterance on, and how certain they are."""
+        first = frame * len(self.labels) // max(1, self.frames_read)
+        return self.labels[first:], self.certainty[first:]
 
     def _labels(self) -> list[int] | None:
         """Glosses that were signed so far; None without a CTC head."""
@@ -178,7 +188,9 @@ class LiveEncoder:
         self.states.append(states)
         if self.model.config.ctc_vocab_size is not None:
             with torch.inference_mode():
-                self.labels += self.model.ctc_head(states).argmax(-1)[0].tolist()
+                certainty, labels = self.model.ctc_head(states)[0].float().softmax(-1).max(-1)
+            self.labels += labels.tolist()
+            self.certainty += certainty.tolist()
 
     def state(self) -> dict[str, Any]:
         encoder = self.encoder_state and {name: array_of(each) for name, each in self.encoder_state.items()}
@@ -190,6 +202,7 @@ class LiveEncoder:
             "given": None if self.given is None else array_of(self.given),
             "states": [array_of(states) for states in self.states],
             "labels": list(self.labels),
+            "certainty": list(self.certainty),
             "read": list(self.read),
             "looked": self.looked,
             "decoding": self.decoder.state(),
@@ -198,7 +211,7 @@ class LiveEncoder:
     def restore(self, state: dict[str, Any]) -> None:
         self.frame = state["frame"] and SignerFrame(**state["frame"])
         self.left_handed = state["left_handed"]
-        self.labels, self.read = list(state["labels"]), list(state["read"])
+        self.labels, self.certainty, self.read = (list(state[name]) for name in ("labels", "certainty", "read"))
         encoder = state["encoder"]
         self.encoder_state = encoder and {name: self._bring(array) for name, array in encoder.items()}
         self.done, given = state["done"], state["given"]

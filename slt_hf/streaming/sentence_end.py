@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 ENDS = tuple(".?!\u3002\uff1f\uff01")  # of sentences
 SHORTEST = 2  # signs: nearly every sign, looked at alone, is a whole sentence
 BEGUN = 2  # signs behind a sentence that begin another: one alone may be its own last, an adjective or a question
-TRIED = 3  # whole sentences that are tried as the first of two, where both together were read unsurely
 
 
 class Guess(NamedTuple):
@@ -35,13 +34,13 @@ class SentenceEnd:
         """Another utterance begins."""
         self.last: Guess | None = None
         self.over: Guess | None = None  # a whole sentence that the sign behind it left as it is
-        self.whole: list[Guess] = []  # sentences that were read surely, the newest last
+        self.whole: Guess | None = None  # the last sentence that was read surely
 
     def take(self, guess: Guess) -> Guess | None:
         """The sentence that was over before this guess's last signs."""
         before, self.last = self.last, guess
         if self._is_sure(guess) and is_one_sentence(guess.text):
-            self.whole = [*self.whole, guess][-TRIED:]
+            self.whole = guess
         if self.over is None and before is not None and self._is_sure(before) and before.text.endswith(ENDS):
             self.over = before
         if self.over is not None and not (guess.text + " ").startswith(self.over.text + " "):
@@ -52,12 +51,11 @@ class SentenceEnd:
         return guess.signs >= SHORTEST and guess.confidence >= self.surely
 
     def state(self) -> dict[str, Any]:
-        found = {name: guess and tuple(guess) for name, guess in (("last", self.last), ("over", self.over))}
-        return found | {"whole": [tuple(guess) for guess in self.whole]}
+        kept = {"last": self.last, "over": self.over, "whole": self.whole}
+        return {name: guess and tuple(guess) for name, guess in kept.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.last, self.over = (None if state[name] is None else Guess(*state[name]) for name in ("last", "over"))
-        self.whole = [Guess(*guess) for guess in state["whole"]]
+        self.last, self.over, self.whole = (state[name] and Guess(*state[name]) for name in ("last", "over", "whole"))
 
 
 def is_one_sentence(text: str) -> bool:

@@ -18,18 +18,17 @@ class Silence:
 
     Attributes:
         min_confidence: of any text.
-        alone_confidence: of a text read from one sign: what hands do by chance is mostly read as one.
-        slowest_ms: for each character of the text.
-        slowest_sign_ms: for each sign that the encoder read, thrice that in a sentence; None where it does not tell, or
-            has no limit.
-        by_characters: whether `slowest_ms` holds too where signs are known.
+        alone_certainty: that the encoder must have in a sign alone: what hands do by chance is mostly read as one.
+        sign_certainty: that it must have in each of several.
+        slowest_ms: for each character of the text; infinite where there is no limit.
+        slowest_sign_ms: for each sign that the encoder read, thrice that in a sentence; goes before characters.
     """
 
     min_confidence: float
-    alone_confidence: float
+    alone_certainty: float
+    sign_certainty: float
     slowest_ms: float
     slowest_sign_ms: float | None
-    by_characters: bool
 
     @classmethod
     def of(cls, policy: StreamPolicy, own: Calibration) -> Silence:
@@ -39,29 +38,34 @@ class Silence:
             return default if asked is None else asked
 
         slowest = either(policy.slowest_ms, own.slowest_ms)
+        by_sign = own.slowest_sign_ms if policy.slowest_ms is None else None  # what is named goes before
         return cls(
             min_confidence=either(policy.min_confidence, own.abstain_below) or 0.0,
-            alone_confidence=either(policy.alone_confidence, own.alone_below) or 0.0,
+            alone_certainty=either(policy.alone_certainty, own.alone_certainty) or 0.0,
+            sign_certainty=either(policy.sign_certainty, own.sign_certainty) or 0.0,
             slowest_ms=math.inf if slowest is None else slowest,
-            slowest_sign_ms=either(policy.slowest_sign_ms, own.slowest_sign_ms),
-            by_characters=policy.slowest_ms is not None,
+            slowest_sign_ms=either(policy.slowest_sign_ms, by_sign),
         )
 
-    def says(self, text: str, confidence: float, duration_ms: float, signs: int | None) -> bool:
+    def says(
+        self, text: str, confidence: float, duration_ms: float, signs: int | None, certainty: float | None = None
+    ) -> bool:
         """Whether a text is said.
 
         Args:
             signs: that the encoder read; None where it does not tell.
+            certainty: its probability of the least certain one; None where it does not tell.
         """
         alone = is_alone(text, signs)
-        needed = max(self.min_confidence, self.alone_confidence) if alone else self.min_confidence
-        return confidence >= needed and duration_ms <= LEAD_MS + self._most_ms(text, signs, alone)
+        surely = certainty is None or certainty >= (self.alone_certainty if alone else self.sign_certainty)
+        return (
+            surely and confidence >= self.min_confidence and duration_ms <= LEAD_MS + self._most_ms(text, signs, alone)
+        )
 
     def _most_ms(self, text: str, signs: int | None, alone: bool) -> float:
         if signs is None or self.slowest_sign_ms is None:
             return self.slowest_ms * len(text) if text else math.inf
-        by_signs = self.slowest_sign_ms * signs * (1 if alone else TOGETHER)
-        return min(by_signs, self.slowest_ms * len(text)) if alone or self.by_characters else by_signs
+        return self.slowest_sign_ms * signs * (1 if alone else TOGETHER)
 
 
 def is_alone(text: str, signs: int | None) -> bool:

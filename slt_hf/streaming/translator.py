@@ -113,23 +113,22 @@ class StreamingTranslator(UtteranceStream):
         whole, live = self._whole(), self.live
         if whole is None or live is None or self._is_said(whole.text, whole.confidence):
             return []
-        surely = max(self.policy.sure, self.silence.min_confidence)
-        for guess in reversed(self.sentence.whole):
-            frame = live.frame_between(guess.signs)
-            if frame is None or len(self.agreement.words) > len(guess.text.split()):
-                continue
-            parts = [self._read(frame), self._read(start=frame)]
-            if all(part is not None and part.confidence >= surely for part in parts):
-                return [self._end_first(frame, *parts)]
-        return []
+        guess, surely = self.sentence.whole, max(self.policy.sure, self.silence.min_confidence)
+        frame = None if guess is None else live.frame_between(guess.signs)
+        if guess is None or frame is None or len(self.agreement.words) > len(guess.text.split()):
+            return []
+        parts = [self._read(frame), self._read(start=frame)]
+        if any(part is None or part.confidence < surely for part in parts):
+            return []
+        return [self._end_first(frame, *parts)]
 
     def _end_first(self, frame: int, first: Translation | None, second: Translation | None) -> StreamEvent:
         assert self.live is not None
-        labels = self.live.labels_from(frame)
+        steps = self.live.steps_from(frame)
         self.reading = (frame, first)
         event = self._end_before(frame)
         self.reading = (len(self.utterance), second)
-        self.live.labels = labels  # nothing more is read; how many signs the rest has is known
+        self.live.labels, self.live.certainty = steps  # nothing more is read; which signs the rest has is known
         return event
 
     def _whole(self) -> Translation | None:
@@ -163,7 +162,8 @@ class StreamingTranslator(UtteranceStream):
 
     def _is_said(self, text: str, confidence: float) -> bool:
         duration_ms = 1000 * len(self.utterance) / self.fps
-        return self.silence.says(text, confidence, duration_ms, None if self.live is None else self.live.signs)
+        signs, certainty = (None, None) if self.live is None else (self.live.signs, self.live.certainty_of_signs)
+        return self.silence.says(text, confidence, duration_ms, signs, certainty)
 
     def _read(self, stop: int | None = None, start: int = 0) -> Translation | None:
         """The offline translation of the utterance, or of some of its frames; None where nobody is seen."""
