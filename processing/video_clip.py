@@ -12,11 +12,12 @@ import numpy as np
 from .pose_errors import ClipError, VideoError
 from .video_frames import VideoBudget, read_picture
 from .video_light import Light
-from .video_reading import Fit, name_of, read_video, sample_times
+from .video_reading import Fit, name_of, pace_times, read_video, sample_times
 
 # T frames, H and W pixels, C channels
 
 PICTURE_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
+WEBP = b"WEBP"  # after eight bytes of its container
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,22 @@ class VideoClip:
             part = (self.start_ms, self.end_ms)
             video = read_video(self.source, num_frames, *part, fps, self.budget, self.seed, fit, max_frames)
             return video.frames
-        images = self.source[self._chosen(num_frames, max_frames)]
+        images = self.source[self._chosen(num_frames, fps, max_frames)]
         return images if fit is None else np.stack([fit(image) for image in images])
 
-    def _chosen(self, num_frames: int | None, max_frames: int | None) -> np.ndarray:
-        """Numbers of the wanted frames of an array; it is read at its own rate, as whoever made it chose."""
+    def _chosen(self, num_frames: int | None, fps: float | None, max_frames: int | None) -> np.ndarray:
+        """Numbers of the wanted frames of an array, which are as far apart as its `fps` says; without it, it is read
+        frame by frame, as whoever made it chose."""
         available = len(self.source)
-        if num_frames is None and (max_frames is None or available <= max_frames):
-            return np.arange(available)
+        rng = None if self.seed is None else np.random.default_rng(self.seed)
+        if num_frames is None:
+            found = np.arange(available)
+            if fps is not None and self.fps is not None:
+                found = pace_times(1000 * found / self.fps, fps, None, None, 0.0 if rng is None else rng.random())
+            if max_frames is None or len(found) <= max_frames:
+                return found
         count = num_frames or max_frames or 1
-        places = np.full(count, 0.5) if self.seed is None else np.random.default_rng(self.seed).random(count)
+        places = np.full(count, 0.5) if rng is None else rng.random(count)
         return sample_times(np.arange(available, dtype=float), places, None, None)
 
 
@@ -90,7 +97,7 @@ def to_video_clip(
         return source if start_ms is None and end_ms is None else replace(source, start_ms=start_ms, end_ms=end_ms)
     if isinstance(source, bytearray | memoryview):
         source = bytes(source)
-    if isinstance(source, bytes) and source.startswith(PICTURE_MAGIC):
+    if isinstance(source, bytes) and (source.startswith(PICTURE_MAGIC) or source[8:12] == WEBP):
         source = _picture(source)
     if hasattr(source, "__array__") or hasattr(source, "__array_interface__"):
         return _cut(VideoClip(_frames(np.asarray(source)), fps=fps), start_ms, end_ms)

@@ -47,6 +47,12 @@ def test_dense_sampling_reads_at_the_checkpoints_rate_whatever_the_videos(clip: 
     assert read(str(clip), num_frames=None, fps=12.5) == list(range(0, 50, 2))
     fast = make_video(tmp_path / "fast.mp4", frames=60, fps=50)
     assert read(str(fast), num_frames=None, fps=12.5) == list(range(0, 60, 4))
+    for rate, path in ((25, clip), (50, fast)):
+        with av.open(str(path)) as container:
+            frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+        dense = {"num_frames": None, "fps": 12.5}
+        assert read(VideoClip(frames, fps=rate), **dense) == read(str(path), **dense)
+        assert read(VideoClip(frames), **dense) == list(range(len(frames))), "without a rate, all that were given"
 
 
 def test_a_long_clip_is_spread_over_max_frames(clip: Path):
@@ -89,8 +95,10 @@ def test_path_bytes_array_and_picture_are_read_alike(clip: Path, tmp_path: Path)
     for source in (clip, clip.read_bytes(), BytesIO(clip.read_bytes()), frames):
         np.testing.assert_array_equal(extractor(source)["pixel_values"], expected)
     picture = np.full((30, 40, 3), 80, np.uint8)
-    Image.fromarray(picture).save(tmp_path / "still.png")
-    stills = [tmp_path / "still.png", (tmp_path / "still.png").read_bytes(), picture, Image.fromarray(picture)]
+    stills: list[Any] = [picture, Image.fromarray(picture)]
+    for ending in ("png", "webp", "bmp"):
+        Image.fromarray(picture).save(tmp_path / f"still.{ending}", lossless=True)
+        stills += [tmp_path / f"still.{ending}", (tmp_path / f"still.{ending}").read_bytes()]
     dense = VideoFeatureExtractor(num_frames=None, **PLAIN)
     assert all(numbers(dense(still)["pixel_values"][0]) == [20] for still in stills)
     assert all(numbers(extractor(still)["pixel_values"][0]) == [20] * 4 for still in stills)
