@@ -36,7 +36,7 @@ import platform
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -304,6 +304,33 @@ def measure_idle(translator: SignTranslator, base: int, people: int, unseen: boo
     }
 
 
+ROWS = (
+    ("sentences, pauses, commit by utterance", "sentences, pauses, {} fps, commit by utterance"),
+    ("sentences, pauses, commit by agreement", "sentences, pauses, {} fps, commit by agreement"),
+    ("sentences, no pauses, commit by utterance", "sentences, no pauses, {} fps, commit by utterance"),
+    ("sentences, no pauses, commit by agreement", "sentences, no pauses, {} fps, commit by agreement"),
+    ("real words, pauses", "real words, pauses, {} fps"),
+    ("real words, no pauses", "real words, no pauses, {} fps"),
+    ("spelled names, pauses", "spelled names, pauses, {} fps"),
+)
+
+
+def table(results: dict[str, Any]) -> Iterator[str]:
+    """Rows for docs/streaming.md: words right at all rates, the rest at 30 frames a second."""
+    for title, name in ROWS:
+        found = [results[name.format(f"{fps:g}")] for fps in RATES if name.format(f"{fps:g}") in results]
+        if not found:
+            continue
+        last, rights = found[-1], " / ".join(f"{each['words right']:.2f}" for each in found)
+        lag = "" if last["average lagging, ms"] is None else f"{last['average lagging, ms'] / 1000:.1f}"
+        stands = f"{last['ms until it stands, median']} ({last['ms until it stands, p95']})"
+        cells = [title, rights, f"{last['words right offline']:.2f}", stands]
+        cells += [last["ms until it is shown for good, median"], lag, last["flicker"]]
+        yield "| " + " | ".join(map(str, [*cells, f"{last['ms a frame, mean']} / {last['ms a frame, p95']}"])) + " |"
+    for name in (name for name in results if name.startswith("nobody signs")):
+        yield f"{name}: {json.dumps(results[name])}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -316,10 +343,14 @@ def main() -> None:
     parser.add_argument("--spelled", type=Path, help="recogniser of spelled words (task F2)")
     parser.add_argument("--recordings", type=Path, help="folder of the real data, for --signs and --spelled")
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--table", type=Path, help="results of another run, as rows for docs/streaming.md")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     results: dict[str, Any] = {}
+    if arguments.table:
+        print(*table(json.loads(arguments.table.read_text(encoding="utf-8"))["results"]), sep="\n")
+        return
 
     def note(name: str, found: dict[str, Any]) -> None:
         results[name] = found

@@ -29,13 +29,15 @@ import torch
 from slt_hf import SignTranslator
 from slt_hf.demonstration import text_of_sign
 from slt_hf.processing.pose_clip import PoseClip
-from slt_hf.streaming import StreamingTranslator
+from slt_hf.streaming import StreamEvent, StreamPolicy
+from slt_hf.streaming.silence import Silence
 from slt_hf.synthesis import Signer, synthesize_timed
 from slt_hf.synthesis.grammar import sentences
 from slt_hf.synthesis.idle import idle_clip
 from slt_hf.synthesis.lexicon import lexicon
 
 from streaming import at_rate, rested, two_sentences, words_right  # isort: skip  (benchmarks run from their own folder)
+from bundled_calibration import Heard, Listener  # isort: skip  (in scripts/, as `streaming` knows)
 
 DEV = 88_000_000  # of signers and sentences
 
@@ -63,50 +65,20 @@ def signed(seed: int, alone: bool) -> Signed:
     return Signed(text, rested(clip, 1.0), clip, spans[0][1:], spans[-1][1:])
 
 
-class Reading(NamedTuple):
-    """An utterance: from when to when it was heard (ms), what it was read as, what was said of it, and why not more."""
-
-    start_ms: float
-    end_ms: float
-    read: str
-    confidence: float
-    said: str
-    silent: str | None
-    signs: int | None
-    certainty: float | None
-
-
-class Watched(StreamingTranslator):
-    """A stream that tells what it kept back, and why."""
-
-    readings: list[Reading]
-
-    def _close(self) -> Any:
-        whole = self._whole()
-        signs, certainty = (None, None) if self.live is None else (self.live.signs, self.live.certainty_of_signs)
-        duration = 1000 * len(self.utterance) / self.fps
-        event = super()._close()
-        text, confidence = ("", 0.0) if whole is None else (whole.text, whole.confidence)
-        why = self._why(text, confidence, duration, signs) if text and not event.committed else None
-        found = Reading(event.start_ms, event.end_ms, text, confidence, event.committed, why, signs, certainty)
-        self.readings = [*getattr(self, "readings", []), found]
-        return event
-
-    def _why(self, text: str, confidence: float, duration: float, signs: int | None) -> str:
-        if confidence < self.silence.min_confidence:
-            return "unsure"
-        return "uncertain" if self.silence.says(text, confidence, duration, signs) else "slow"
-
-
-def heard(translator: SignTranslator, clip: PoseClip, policy: dict[str, Any]) -> list[Reading]:
-    stream = Watched(translator, clip.layout, **policy)
-    stream.readings = []
+def heard(translator: SignTranslator, clip: PoseClip, policy: dict[str, Any]) -> list[Heard]:
+    stream = Listener(translator, clip.layout, **policy)
     stream.translate(clip)
-    return stream.readings
+    return stream.heard
 
 
-def fate(each: Signed, found: list[Reading], translator: SignTranslator) -> str:
-    parts = [reading for reading in found if reading.end_ms > each.first[0] and reading.start_ms < each.last[1]]
+def why_silent(each: Heard, limits: Silence) -> str:
+    if each.confidence < limits.min_confidence:
+        return "unsure"
+    return "uncertain" if each.certainty < (limits.alone_certainty if each.alone else limits.sign_certainty) else "slow"
+
+
+def fate(each: Signed, found: list[Heard], limits: Silence, offline: str) -> str:
+    parts = [reading for reading in found if overlap(each, reading.event)]
     said = " ".join(reading.said for reading in found if reading.said)
     if said == each.text:
         return "right"
@@ -115,28 +87,34 @@ def fate(each: Signed, found: list[Reading], translator: SignTranslator) -> str:
     if len(parts) > 1:
         return "cut in two"
     [part] = parts
-    if part.start_ms > each.first[0]:
+    if part.event.start_ms > each.first[0]:
         return "begun late"
-    if part.end_ms < each.last[1]:
+    if part.event.end_ms < each.last[1]:
         return "ended early"
-    if part.silent is not None:
-        return f"{part.silent}, though right" if part.read == each.text else part.silent
-    return "misread offline" if translator(each.alone).text != each.text else "misread live"
+    if part.text and not part.said:
+        return why_silent(part, limits) + (", though right" if part.text == each.text else "")
+    return "misread offline" if offline != each.text else "misread live"
+
+
+def overlap(each: Signed, event: StreamEvent) -> bool:
+    return event.end_ms > each.first[0] and event.start_ms < each.last[1]
 
 
 def losses(translator: SignTranslator, count: int, alone: bool, fps: float, policy: dict[str, Any]) -> dict[str, Any]:
     fates, delays, live, offline = Counter[str](), [], [], []
+    limits = Silence.of(StreamPolicy(**policy), translator.calibration)
     for seed in range(count):
         each = signed(seed, alone)
         found = heard(translator, at_rate(each.clip, fps), policy)
-        how = fate(each, found, translator)
+        alone_said = translator(each.alone).text
+        how = fate(each, found, limits, alone_said)
         fates[how] += 1
         live.append(words_right([each.text], " ".join(reading.said for reading in found)))
-        offline.append(words_right([each.text], translator(each.alone).text))
+        offline.append(words_right([each.text], alone_said))
         if how == "right":
-            delays.append(found[-1].end_ms - each.last[1])
+            delays.append(found[-1].event.end_ms - each.last[1])
         elif how != "misread offline":
-            told = [(reading.read, reading.said, round(reading.confidence, 2), reading.certainty) for reading in found]
+            told = [(reading.text, reading.said, round(reading.confidence, 2), reading.certainty) for reading in found]
             print(f"  {how}: {each.text!r} -> {told}")
     return dict(fates.most_common()) | {
         "words right": round(float(np.mean(live)), 3),

@@ -32,22 +32,30 @@ SAYS_ALL: dict[str, Any] = {
     "min_confidence": 0.0, "alone_certainty": 0.0, "sign_certainty": 0.0, "slowest_ms": 1e6, "slowest_sign_ms": 1e6
 }  # fmt: skip
 SLOWEST_MS = 200.0  # for a character: 97 % of dev sentences and 95 % of lone signs are faster, idle hands rarely are
-SLOWEST_SIGN_MS = 800.0  # for a sign alone: 95 % are faster; thrice that for signs and letters of sentences
+SLOWEST_SIGN_MS = 1200.0  # for a sign alone: 99 % are faster; thrice that for signs and letters of sentences
 ALONE_LOST, SENTENCES_LOST = 0.05, 0.02  # shares of what is right that the encoder's certainty may keep back
 
 
 class Heard(NamedTuple):
-    """An utterance: what was read and what was said of it, how sure, and how certain its signs are."""
+    """An utterance as it ended, what was read and how sure, how many signs, and how certain the encoder is of each."""
 
+    event: StreamEvent
     text: str
-    said: str
     confidence: float
+    signs: int
     certainty: float
-    alone: bool
+
+    @property
+    def said(self) -> str:
+        return self.event.committed
+
+    @property
+    def alone(self) -> bool:
+        return is_alone(self.text, self.signs)
 
 
 class Listener(StreamingTranslator):
-    """A stream that keeps what it read of each utterance."""
+    """A stream that keeps what it read of each utterance, whether it said it or not."""
 
     def __init__(self, *arguments: Any, **policy: Any):
         super().__init__(*arguments, **policy)
@@ -56,10 +64,10 @@ class Listener(StreamingTranslator):
     def _close(self) -> StreamEvent:
         whole, live = self._whole(), self.live
         assert live is not None
-        signs, certainty = live.signs, live.certainty_of_signs or 0.0
+        signs, certainty = live.signs or 0, live.certainty_of_signs or 0.0
         event = super()._close()
         text, confidence = ("", 0.0) if whole is None else (whole.text, whole.confidence)
-        self.heard.append(Heard(text, event.committed, confidence, certainty, is_alone(text, signs)))
+        self.heard.append(Heard(event, text, confidence, signs, certainty))
         return event
 
 
