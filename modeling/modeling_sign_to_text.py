@@ -234,6 +234,11 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
             signs = SignEncoderOutput(last_hidden_state=sign_states, attention_mask=sign_mask)
         states, states_mask = signs.last_hidden_state, encoder_mask(signs)
         if crop_values is not None:
+            if self.config.hand_crop_width is None:
+                raise ValueError(
+                    "crop_values expect a model with hand_crop_width, found one of poses alone; leave them out, or load "
+                    "it with hand_crop_width=16 and train on"
+                )
             states = states + self.hand_crops(crop_values, crop_mask) * states_mask.unsqueeze(-1).to(states.dtype)
         features, mask = self.text_features(states, states_mask)
         if prompt_input_ids is not None:

@@ -280,6 +280,12 @@ def test_language_code_stays_in_front_of_mbart_labels():
     assert shifted[:, 0].tolist() == [30, 31]
 
 
+def test_crops_for_a_model_without_them_are_refused(learned):
+    crops = {"crop_values": torch.zeros(4, 24, 2, 3, 16, 16, dtype=torch.uint8), "crop_mask": torch.ones(4, 24, 2)}
+    with pytest.raises(ValueError, match="hand_crop_width"):
+        learned(**batch(), **crops)
+
+
 def test_prompt_is_read_and_padding_in_it_is_not(learned):
     inputs = batch()
     with torch.no_grad():
