@@ -3,10 +3,10 @@
     python benchmarks/full_size.py --output results/full_size.json
     python benchmarks/full_size.py --recipe i3d_wlasl
 
-Each recipe goes through its script as it is, but for what it would fetch: a VideoMAE-base, umT5-small, T5-base or I3D
-of the same sizes is made from its config, and a made-up clip takes the place of the corpus. One step on one clip, on
-the CPU, in float32. Memory is the process' peak of resident pages, Python and torch (half a gigabyte) included; a
-step's seconds include reading the clip.
+Each recipe goes through its script as it is, but for what it would fetch: a VideoMAE-base (as it was pretrained),
+umT5-small (its head untied), T5-base or I3D (of Kinetics' 400 classes) of the same sizes is made from its config, saved
+and loaded; a made-up clip takes the place of the corpus. One step on one clip, on the CPU, in float32. Memory is the
+process' peak of resident pages, Python and torch (half a gigabyte) included; a step's seconds include reading the clip.
 """
 
 from __future__ import annotations
@@ -27,24 +27,18 @@ import numpy as np
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-VIDEOMAE = {"model_type": "videomae"}  # transformers' defaults are those of VideoMAE-base: 16 frames of 224 pixels
-UMT5 = {"model_type": "umt5", "vocab_size": 256384, "d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8,
-        "num_decoder_layers": 8, "num_heads": 6, "decoder_start_token_id": 0}  # fmt: skip
-T5 = {"model_type": "t5", "vocab_size": 32128, "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12,
-      "num_heads": 12, "decoder_start_token_id": 0}  # fmt: skip
-I3D = {"model_type": "slt_i3d", "num_frames": 64, "image_size": 224}  # with a head for every gloss of WLASL2000
-RECIPES: dict[str, dict[str, Any]] = {
-    "videomae_seq2seq_umt5": {"encoder_config": VIDEOMAE, "text_config": UMT5},
-    "videomae_seq2seq_lora": {"encoder_config": VIDEOMAE, "text_config": T5},
-    "videomae_islr_asl_citizen": {"encoder_config": VIDEOMAE},
-    "i3d_wlasl": {"encoder_config": I3D},
+RECIPES: dict[str, tuple[str, str | None]] = {  # what is made for each in the place of its encoder and text model
+    "videomae_seq2seq_umt5": ("videomae", "umt5"),
+    "videomae_seq2seq_lora": ("videomae", "t5"),
+    "videomae_islr_asl_citizen": ("videomae", None),
+    "i3d_wlasl": ("i3d", None),
 }
 CLASSES = {"videomae_islr_asl_citizen": 2731, "i3d_wlasl": 2000}
 ONE_STEP = {
     "max_steps": 1, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "dataloader_num_workers": 0,
     "bf16": False, "use_cpu": True, "eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False,
     "max_eval_samples": 1, "disable_tqdm": True, "dataloader_pin_memory": False, "logging_steps": 1, "warmup_steps": 0,
-    "early_stopping_evaluations": None, "encoder": None, "text_model": None, "class_balanced": False,
+    "early_stopping_evaluations": None, "class_balanced": False,
     "unfreeze_at_epoch": None,  # what is frozen at first learns from the first step: the most that is ever held
 }  # fmt: skip
 
@@ -54,16 +48,21 @@ def main() -> None:
     parser.add_argument("--recipe", choices=list(RECIPES), action="append", help="only this one; repeat for more")
     parser.add_argument("--output", type=Path, help="JSON file, to which the results are added")
     parser.add_argument("--answer", type=Path, nargs=2, help=argparse.SUPPRESS)  # in the child: checkpoint and clip
+    parser.add_argument("--make", nargs=2, help=argparse.SUPPRESS)  # in the child: a model's name and its folder
     options = parser.parse_args()
+    if options.make:
+        make_model(*options.make)
+        return
     if options.answer:
         print(json.dumps(answer(*options.answer)))
         return
-    report: dict[str, Any] = {"command": f"python {' '.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}"}
+    report: dict[str, Any] = {}
     if options.output is not None and options.output.is_file():
         report = json.loads(options.output.read_text())
     for name in options.recipe or RECIPES:
         with tempfile.TemporaryDirectory() as folder:
-            found = measure(name, Path(folder))
+            found = {"command": f"python {' '.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}"}
+            found |= measure(name, Path(folder))
         print(name, json.dumps(found), flush=True)
         report.setdefault("recipes", {})[name] = found
         if options.output is not None:
@@ -74,20 +73,23 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     """One recipe: a step through its script, then an answer of what that left."""
     make_corpus(folder, CLASSES.get(name, 2))
     recipe = yaml.safe_load((ROOT / "scripts" / "recipes" / f"{name}.yaml").read_text())
-    recipe |= ONE_STEP | RECIPES[name]
-    recipe |= {"dataset": [str(folder / "manifest.csv")], "output_dir": str(folder / "run")}
-    translates = "text_config" in RECIPES[name]
-    if translates:
-        recipe["tokenizer"] = str(folder / "tokenizer")
+    encoder, text = RECIPES[name]
+    child([__file__, "--make", encoder, str(folder / "encoder")])
+    recipe |= ONE_STEP | {"dataset": [str(folder / "manifest.csv")], "output_dir": str(folder / "run")}
+    recipe["encoder"] = str(folder / "encoder")
+    if text is not None:
+        child([__file__, "--make", text, str(folder / "text")])
+        recipe |= {"text_model": str(folder / "text"), "tokenizer": str(folder / "tokenizer")}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    script = "train_translation.py" if translates else "train_isolated_signs.py"
+    script = "train_isolated_signs.py" if text is None else "train_translation.py"
     trained = child([str(ROOT / "scripts" / script), str(folder / "recipe.yaml")])
     state = json.loads((folder / "run" / "trainer_state.json").read_text())
     step = next(entry["train_runtime"] for entry in state["log_history"] if "train_runtime" in entry)
     used = child([__file__, "--answer", str(folder / "run"), str(folder / "clip.mp4")])
     return {
         "step_s": round(step, 1), "training_gb": trained["gb"], "training_cpu_s": trained["cpu_s"],
-        **json.loads(used["said"].splitlines()[-1]), "use_gb": used["gb"], "classes": CLASSES.get(name),
+        **json.loads(used["said"].splitlines()[-1]), "use_gb": used["gb"], "use_cpu_s": used["cpu_s"],
+        "classes": CLASSES.get(name),
         "threads": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
         "load_average": round(os.getloadavg()[1], 1),
     }  # fmt: skip
@@ -120,6 +122,41 @@ def answer(checkpoint: Path, clip: Path) -> dict[str, Any]:
     model(str(clip), **length)
     return {"answer_s": round(time.perf_counter() - began, 1), "new_tokens": length.get("max_new_tokens"),
             "parameters": model.engine.model.num_parameters(), "shown": list(shown)}  # fmt: skip
+
+
+def make_model(name: str, folder: str) -> None:
+    """A checkpoint as it lies on the Hub, of random weights."""
+    import torch
+    from transformers import (
+        T5Config,
+        T5ForConditionalGeneration,
+        UMT5Config,
+        UMT5ForConditionalGeneration,
+        VideoMAEConfig,
+        VideoMAEForPreTraining,
+    )
+
+    from slt_hf.convert_i3d import i3d_extractor
+    from slt_hf.modeling import I3DConfig, I3DForVideoClassification
+    from slt_hf.modeling.text_models import untie_head
+
+    torch.manual_seed(0)
+    if name == "videomae":
+        VideoMAEForPreTraining(VideoMAEConfig()).save_pretrained(folder)  # the defaults are VideoMAE-base's
+    elif name == "i3d":
+        model = I3DForVideoClassification(I3DConfig(num_labels=400))  # 64 frames of 224 pixels
+        model.save_pretrained(folder)
+        i3d_extractor(model.config).save_pretrained(folder)
+    elif name == "umt5":
+        sizes = {"d_model": 512, "d_ff": 1024, "num_layers": 8, "num_decoder_layers": 8, "num_heads": 6}
+        umt5 = UMT5ForConditionalGeneration(UMT5Config(vocab_size=256384, decoder_start_token_id=0, **sizes))
+        untie_head(umt5)
+        torch.nn.init.normal_(umt5.lm_head.weight)
+        umt5.save_pretrained(folder)
+    else:
+        sizes = {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_decoder_layers": 12, "num_heads": 12}
+        t5 = T5ForConditionalGeneration(T5Config(vocab_size=32128, decoder_start_token_id=0, **sizes))
+        t5.save_pretrained(folder)
 
 
 def make_corpus(folder: Path, classes: int) -> None:

@@ -155,7 +155,7 @@ def full_size_rows(report: dict[str, Any]) -> Iterator[Row]:
         shown = f"{row['shown'][1]} frames of {row['shown'][-1]} pixels"
         told = f"{row['training_gb']:.1f} GB for a training step, {row['use_gb']:.1f} GB in use"
         what = f"`{name}`, {row['parameters'] / 1e6:.0f} million random weights, float32 on a CPU, one clip of {shown}"
-        yield what, told, report["command"]
+        yield what, told, row["command"]
 
 
 def vlm_rows(report: dict[str, Any]) -> Iterator[Row]:
