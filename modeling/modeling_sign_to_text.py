@@ -236,8 +236,8 @@ class SignToTextForConditionalGeneration(SignToTextPreTrainedModel, GenerationMi
         if crop_values is not None:
             if self.config.hand_crop_width is None:
                 raise ValueError(
-                    "crop_values expect a model with hand_crop_width, found one of poses alone; leave them out, or load "
-                    "it with hand_crop_width=16 and train on"
+                    "crop_values expect a model with hand_crop_width, found one of poses alone; leave them out, or "
+                    "load it with hand_crop_width=16 and train on"
                 )
             states = states + self.hand_crops(crop_values, crop_mask) * states_mask.unsqueeze(-1).to(states.dtype)
         features, mask = self.text_features(states, states_mask)
