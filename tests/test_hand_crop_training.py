@@ -203,6 +203,11 @@ def test_graphs_of_a_model_with_crops_are_refused(checkpoint: Path, tmp_path: Pa
         export_checkpoint(checkpoint, tmp_path / "export")
 
 
+def test_info_tells_of_crops(checkpoint: Path) -> None:
+    assert json.loads(cli("info", checkpoint, "--json").stdout)["hand_crop_size"] == 16
+    assert "hand_crop_size" not in json.loads(cli("info", "bundled", "--json").stdout)
+
+
 def test_a_video_is_refused_where_no_crops_are_made(corpus: Path) -> None:
     poses, videos = poses_and_videos(corpus)
     with pytest.raises(ClipError, match="expected clips alone"):

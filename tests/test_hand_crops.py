@@ -309,6 +309,19 @@ def test_crops_of_a_real_recording_show_its_fingers_frame_by_frame(shared_data: 
     assert max(on_fingers(-1), on_fingers(1)) < 0.6  # 0.53 and 0.52
 
 
+def test_a_strangers_video_is_not_opened_again_for_its_hands(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a server is sent is read by a guarded process alone: its clip names no file."""
+    from types import SimpleNamespace
+
+    from slt_hf import guarded_poses
+
+    found = SimpleNamespace(extract=lambda *part: with_hands(clip_of(4), part[0]))
+    monkeypatch.setattr(guarded_poses, "open_extractor", lambda *_, **__: found)
+    decoder = SimpleNamespace(limits=SimpleNamespace(budget=None), probe=lambda *_: None)
+    extractor = guarded_poses.GuardedExtractor(decoder=decoder)  # type: ignore[arg-type]
+    assert found.extract(film).hands is not None and extractor.extract(film.read_bytes()).hands is None
+
+
 # The image encoder
 def inputs(frames: int = 9) -> dict[str, Any]:
     torch.manual_seed(1)

@@ -65,7 +65,8 @@ def describe_checkpoint(name: str) -> dict[str, Any]:
     folder = find_checkpoint(None if name == "bundled" else name)
     config, processor = read_json(folder, "config.json"), read_processor(folder)
     reads = processor.get("feature_extractor", processor)
-    named = ("image_size", "num_frames", "fps", "fit") if "image_size" in reads else ("layout", "fps", "normalization")
+    named = ["image_size", "num_frames", "fps", "fit"] if "image_size" in reads else ["layout", "fps", "normalization"]
+    named += ["hand_crop_size"] * ("hand_crop_size" in reads)
     return {
         "checkpoint": str(folder),
         "architecture": (config.get("architectures") or ["unknown"])[0],
