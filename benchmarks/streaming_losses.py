@@ -74,7 +74,7 @@ def heard(translator: SignTranslator, clip: PoseClip, policy: dict[str, Any]) ->
 def why_silent(each: Heard, limits: Silence) -> str:
     if each.confidence < limits.min_confidence:
         return "unsure"
-    return "uncertain" if each.certainty < (limits.alone_certainty if each.alone else limits.sign_certainty) else "slow"
+    return "uncertain" if each.alone and each.certainty < limits.alone_certainty else "slow"
 
 
 def fate(each: Signed, found: list[Heard], limits: Silence, offline: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from slt_hf.errors import CheckpointError
 
 FILE = "calibration.json"
-NAMES = "scores, confidences, abstain_below, data, slowest_ms"  # in every file; more in newer ones
+NAMES = "scores, confidences, abstain_below, data, slowest_ms"  # in every file; two more in newer ones
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,6 @@ class Calibration:
         slowest_sign_ms: the same for a sign alone, thrice that for each of several, where the encoder tells how many it
             read; there it goes before `slowest_ms`.
         alone_certainty: least probability that the encoder must give a sign alone, where it tells.
-        sign_certainty: the same for the least certain one of several.
         data: what it was fitted on.
     """
 
@@ -42,17 +41,16 @@ class Calibration:
     slowest_ms: float | None = None
     slowest_sign_ms: float | None = None
     alone_certainty: float = 0.0
-    sign_certainty: float = 0.0
 
     def __post_init__(self) -> None:
         curve = (self.scores, self.confidences)
         rising = all(list(each) == sorted(each) for each in curve) and len(set(self.scores)) == len(self.scores)
-        limits = (self.abstain_below, self.alone_certainty, self.sign_certainty)
-        within = all(0 <= value <= 1 for each in (*curve, limits) for value in each)
+        within = all(0 <= value <= 1 for each in (*curve, (self.abstain_below, self.alone_certainty)) for value in each)
         if len(self.scores) != len(self.confidences) or not rising or not within:
             raise CheckpointError(
                 f"{FILE}: expected rising scores and confidences in [0, 1], as many of each, found {curve}, "
-                f"limits {limits}; fit it again, or delete it to keep the scores as they are"
+                f"abstain_below={self.abstain_below}, alone_certainty={self.alone_certainty}; fit it again, or delete "
+                "it to keep the scores as they are"
             )
 
     def __call__(self, score: float) -> float:
@@ -74,9 +72,8 @@ class Calibration:
             by_character, by_sign = (
                 None if each is None else float(each) for each in (values["slowest_ms"], values.get("slowest_sign_ms"))
             )
-            certainty = (float(values.get(name, 0.0)) for name in ("alone_certainty", "sign_certainty"))
-            below = float(values["abstain_below"])
-            return cls(scores, confidences, below, str(values["data"]), by_character, by_sign, *certainty)
+            below, alone = float(values["abstain_below"]), float(values.get("alone_certainty", 0.0))
+            return cls(scores, confidences, below, str(values["data"]), by_character, by_sign, alone)
         except (TypeError, KeyError, ValueError) as error:
             raise CheckpointError(f"{path}: expected all of {NAMES}, found {error!r}; fit it again") from error
 

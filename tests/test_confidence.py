@@ -54,7 +54,7 @@ def test_scores_that_are_all_the_same_give_one_confidence():
 
 def test_a_curve_is_read_as_it_was_written(tmp_path: Path):
     curve = Calibration.fit(*overconfident(0), abstain_below=0.4, data="2000 draws")
-    curve = replace(curve, slowest_ms=200.0, slowest_sign_ms=1200.0, alone_certainty=0.99, sign_certainty=0.6)
+    curve = replace(curve, slowest_ms=200.0, slowest_sign_ms=1200.0, alone_certainty=0.99)
     curve.save(tmp_path)
     assert Calibration.load(tmp_path) == curve
 

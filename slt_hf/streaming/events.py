@@ -80,8 +80,6 @@ class StreamPolicy:
     alone_certainty: float | None = None
     """Least probability that the encoder must give a sign alone, where it tells (a CTC head); None takes the
     checkpoint's own"""
-    sign_certainty: float | None = None
-    """The same for the least certain one of several signs or letters"""
     grounding: bool = False
     """Measure at the end of each utterance how much its text depends on the signing: one more forward pass"""
 

@@ -19,14 +19,12 @@ class Silence:
     Attributes:
         min_confidence: of any text.
         alone_certainty: that the encoder must have in a sign alone: what hands do by chance is mostly read as one.
-        sign_certainty: that it must have in each of several.
         slowest_ms: for each character of the text; infinite where there is no limit.
         slowest_sign_ms: for each sign that the encoder read, thrice that in a sentence; goes before characters.
     """
 
     min_confidence: float
     alone_certainty: float
-    sign_certainty: float
     slowest_ms: float
     slowest_sign_ms: float | None
 
@@ -42,7 +40,6 @@ class Silence:
         return cls(
             min_confidence=either(policy.min_confidence, own.abstain_below) or 0.0,
             alone_certainty=either(policy.alone_certainty, own.alone_certainty) or 0.0,
-            sign_certainty=either(policy.sign_certainty, own.sign_certainty) or 0.0,
             slowest_ms=math.inf if slowest is None else slowest,
             slowest_sign_ms=either(policy.slowest_sign_ms, by_sign),
         )
@@ -57,7 +54,7 @@ class Silence:
             certainty: its probability of the least certain one; None where it does not tell.
         """
         alone = is_alone(text, signs)
-        surely = certainty is None or certainty >= (self.alone_certainty if alone else self.sign_certainty)
+        surely = not alone or certainty is None or certainty >= self.alone_certainty
         return (
             surely and confidence >= self.min_confidence and duration_ms <= LEAD_MS + self._most_ms(text, signs, alone)
         )
