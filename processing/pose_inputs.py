@@ -38,7 +38,7 @@ def clip_from_array(values: Any, layout: str | None, fps: float | None) -> PoseC
         guess = layout_for(array.shape[1]) if array.ndim == 3 else None
         hint = f"; {array.shape[1]} points suggest layout={guess.name!r}" if guess else ""
         raise LandmarkError(
-            f"an array of shape {array.shape} does not say which landmarks it holds: pass layout={hint}"
+            f"an array of shape {array.shape} does not say which landmarks it holds: pass layout= with their name{hint}"
         )
     if fps is None:
         raise ClipError("an array does not say how fast it runs: pass fps= with its frame rate")

@@ -388,12 +388,12 @@ def text_engine(folder: str | os.PathLike[str], device: str | None, dtype: Any) 
 
 
 def is_list_of_clips(clips: Any) -> bool:
-    """Several clips, rather than one; an array is one clip.
+    """Several clips, rather than one: a list, or a column of `datasets`; an array is one clip.
 
     Raises:
         ClipError: if the list is empty.
     """
-    if not isinstance(clips, list | tuple):
+    if not isinstance(clips, Sequence) or isinstance(clips, str | bytes | bytearray | memoryview):
         return False
     if not clips:
         raise ClipError("expected at least one clip, found an empty list; give a path, bytes, a PoseClip or an array")

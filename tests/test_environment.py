@@ -53,6 +53,7 @@ def test_every_module_that_the_package_imports_has_a_remedy(repository: Path):
         ("limits", "serve", ["serve", "--new-key"]),
         ("tritonclient", "client", ["client", "clip.pose", "--grpc"]),
         ("torch", "export", ["export", "bundled", "--output", "graphs"]),
+        ("onnxscript", "export", ["export", "bundled", "--output", "graphs"]),
         ("transformers", "torch", ["translate", "clip.pose"]),
     ],
 )

@@ -117,6 +117,15 @@ def test_several_sequences_a_clip_are_refused(translator: SignTranslator):
         translator(make_clip(0), num_beams=2, num_return_sequences=2)
 
 
+def test_a_column_of_datasets_is_a_list_of_clips(translator: SignTranslator, tmp_path: Path):
+    import datasets
+
+    np.save(tmp_path / "clip.npy", moving_points(0))
+    rows = datasets.Dataset.from_list([{"pose": str(tmp_path / "clip.npy")}] * 2)
+    said = translator(tmp_path / "clip.npy", fps=25.0, max_new_tokens=8).text
+    assert [found.text for found in translator(rows["pose"], fps=25.0, max_new_tokens=8)] == [said, said]
+
+
 def test_an_empty_list_is_refused(translator: SignTranslator):
     with pytest.raises(ClipError, match="empty list"):
         translator([])

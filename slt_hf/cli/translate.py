@@ -192,4 +192,4 @@ def told(found: Any, listed: int) -> str:
         ranked = ", ".join(f"{label} {probability:.0%}" for label, probability in found.labels[:listed])
         return f"{found.label if found.known else UNKNOWN}  ({ranked}, {found.milliseconds:.0f} ms)"
     grounded = "" if found.grounding is None else f"grounding {found.grounding:.2f}, "
-    return f"{found.text}  ({found.confidence:.0%}, {grounded}{found.milliseconds:.0f} ms)"
+    return f"{found.text or '(nothing)'}  ({found.confidence:.0%}, {grounded}{found.milliseconds:.0f} ms)"

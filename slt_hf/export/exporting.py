@@ -94,6 +94,8 @@ def appearing_whole(output: Path, fill: Callable[[Path], None]) -> Path:
 
 def write_export(source: Path, folder: Path, settings: ExportSettings) -> None:
     """All files of an export."""
+    import onnxscript  # noqa: F401  # transformers' exporter says that it lacks this only when it traces, in words of its own
+
     from slt_hf.export.card import write_export_card
     from slt_hf.export.gate import refuse_failures, run_gate
     from slt_hf.export.gate_cases import gate_cases
