@@ -120,7 +120,7 @@ def add_translate(app: FastAPI, service: SignService, metrics: ServiceMetrics) -
     largest = max(service.settings.max_body_bytes, service.settings.max_video_bytes)
 
     @app.post("/translate", max_body_size=largest, openapi_extra=FILE, responses=refusals(404, 413, 422))
-    async def translate(request: Request, model: str | None = None) -> dict[str, Any]:
+    async def translate(request: Request, model: str | None = None) -> JSONResponse:
         """The body is a `.pose` file, a video or a picture; the answer what it says or, from a classifier, the
         likeliest signs."""
         started = time.perf_counter()
@@ -131,7 +131,8 @@ def add_translate(app: FastAPI, service: SignService, metrics: ServiceMetrics) -
         else:
             said = {"labels": [{"label": label, "probability": score} for label, score in found.labels]}
             said["known"] = found.known
-        return said | {"confidence": found.confidence, "milliseconds": found.milliseconds}
+        said |= {"confidence": found.confidence, "milliseconds": found.milliseconds}
+        return JSONResponse(said)  # a dict would be checked and copied first
 
 
 def add_corrections(app: FastAPI, service: SignService, corrections: Corrections) -> None:
@@ -166,7 +167,7 @@ def add_inference_protocol(app: FastAPI, service: SignService, metrics: ServiceM
         return {"name": service.find(name).name, "ready": True}
 
     @app.post("/v2/models/{name}/infer", openapi_extra=INFER, responses=refusals(400, 404, 413))
-    async def infer(name: str, request: Request) -> dict[str, Any]:
+    async def infer(name: str, request: Request) -> JSONResponse:
         """What each clip of a tensor of poses says."""
         started = time.perf_counter()
         served = service.find(name)
@@ -175,4 +176,4 @@ def add_inference_protocol(app: FastAPI, service: SignService, metrics: ServiceM
         asked, clips = await service.parsed(partial(infer_clips, body, served, length))
         found = await service.read_all(clips, name)
         metrics.seconds.labels("v2", name).observe(time.perf_counter() - started)
-        return infer_answer(asked, served, found)
+        return JSONResponse(infer_answer(asked, served, found))
