@@ -154,19 +154,23 @@ class HandPictures:
 
     def _stored_frames(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """`_frames` of crops that were cut before: picture by picture, since each stands for itself."""
-        from av.video.reformatter import VideoReformatter
-
         from .video_frames import open_video
         from .video_reading import _as_video_error, _rewound
 
+        try:
+            from av.video.reformatter import VideoReformatter
+        except ImportError:  # `open_video` says so
+            VideoReformatter = None  # type: ignore[assignment,misc]
         assert self.numbers is not None
-        numbers, to_rgb = self.numbers[places], VideoReformatter()  # one for all: making it takes longer than its work
+        numbers, number = self.numbers[places], -1
         with _as_video_error(self.source), open_video(_rewound(self.source)) as (container, stream):
-            if stream.width != 2 * stream.height or stream.height > MOST_STORED:
+            kind = stream.codec_context.name  # of others, what a packet gives need not be its own picture
+            if kind != "mjpeg" or stream.width != 2 * stream.height or stream.height > MOST_STORED:
                 raise ClipError(
-                    f"expected crops of both hands side by side, {MOST_STORED} pixels at most, found pictures of "
+                    f"expected JPEGs of both hands side by side, {MOST_STORED} pixels high at most, found {kind} of "
                     f"{stream.width} x {stream.height}; cut them with `slt-hf prepare --hand-crops`"
                 )
+            to_rgb = VideoReformatter()  # one for all: making it takes longer than its work
             stream.thread_type = "NONE"
             for number, packet in enumerate(packet for packet in container.demux(stream) if packet.size):
                 own = places[numbers == number]

@@ -19,7 +19,7 @@ from transformers import UMT5Config  # noqa: E402
 
 from slt_hf.modeling import SignToTextConfig, SignToTextForConditionalGeneration, VideoEncoderConfig  # noqa: E402
 from slt_hf.processing import PoseFeatureExtractor, VideoClip  # noqa: E402
-from slt_hf.processing.hand_crops import hand_middles, with_hands  # noqa: E402
+from slt_hf.processing.hand_crops import hand_middles, with_hands, with_stored_hands  # noqa: E402
 from slt_hf.processing.landmarks import get_layout  # noqa: E402
 from slt_hf.processing.pose_augmentation import AugmentationSettings, augment_clip  # noqa: E402
 from slt_hf.processing.pose_clip import PoseClip, PoseWarning  # noqa: E402
@@ -232,6 +232,25 @@ def test_what_is_not_the_poses_own_video_is_refused(film: Path, tmp_path: Path) 
         extractor(replace(clip, points=clip.points[1:], confidence=clip.confidence[1:]))
     with pytest.raises(ClipError, match="hand_crop_size: expected 8 or more"):
         PoseFeatureExtractor(hand_crop_size=4)
+
+
+def test_stored_crops_are_those_of_the_video_and_damaged_ones_are_refused(film: Path) -> None:
+    from slt_hf.data.hand_crops import stored_hands
+
+    clip = with_hands(clip_of(25), film)
+    kept = stored_hands(clip, 32)
+    extractor = PoseFeatureExtractor(fps=12.5, hand_crop_size=32)
+    shown, read = extractor(clip), extractor(with_stored_hands(clip_of(25), kept))
+    assert numbers(read["crop_values"][0]) == numbers(shown["crop_values"][0]) == list(range(0, 25, 2))[:12]
+    assert (read["crop_mask"] == shown["crop_mask"]).all()
+    smaller = PoseFeatureExtractor(hand_crop_size=16)(with_stored_hands(clip_of(25), kept))
+    assert numbers(smaller["crop_values"][0]) == list(range(25))
+    with pytest.raises(ClipError, match="expected crops of 30 frames, found 25"):
+        extractor(with_stored_hands(clip_of(30), kept))
+    with pytest.raises(ClipError, match="expected JPEGs of both hands side by side, .* found h264 of 128 x 96"):
+        extractor(with_stored_hands(clip_of(25), film.read_bytes()))
+    with pytest.raises(VideoError, match="expected a readable video"):
+        extractor(with_stored_hands(clip_of(25), kept[:40]))
 
 
 # What is done to a training clip is done to its crops
