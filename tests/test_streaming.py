@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -363,6 +364,20 @@ def test_a_sentence_is_over_before_a_sign_that_leaves_it_as_it_is():
     assert over(("Yesterday I", 0.9, 2), ("Yesterday I", 0.9, 4)) == [None, None]  # not whole
 
 
+def test_a_sentence_that_its_own_frames_do_not_say_is_read_once(
+    translator: SignTranslator, sentence: PoseClip, monkeypatch: pytest.MonkeyPatch
+):
+    live, read = StreamingTranslator(translator, sentence.layout), []
+    monkeypatch.setattr(live, "live", SimpleNamespace(frame_between=lambda signs: 10 * signs))
+    monkeypatch.setattr(live, "_read", lambda frame: read.append(frame))
+    for signs in range(2, 8):
+        assert live._sentence_over(Guess("I ate bread.", 0.9, signs)) == []
+    assert read == [20]
+    goes_on = SentenceEnd(0.5)
+    goes_on.restore(live.sentence.state())
+    assert goes_on.take(Guess("I ate bread. You sleep.", 0.9, 9)) is None
+
+
 def test_the_cut_lies_between_two_signs():
     labels = [0, 0, 5, 5, 0, 0, 7, 0, 7, 0]
     assert [step_between(labels, signs) for signs in range(4)] == [None, 5, 7, None]
@@ -463,6 +478,12 @@ def test_frames_that_cannot_be_are_refused(
 ):
     with pytest.raises(ClipError, match=message):
         StreamingTranslator(translator).push(points, time_ms)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (544,), (543, 1)])
+def test_confidence_is_given_for_each_point(translator: SignTranslator, shape: tuple[int, ...]):
+    with pytest.raises(ClipError, match="confidence for each of 543 points"):
+        StreamingTranslator(translator).push(np.zeros((543, 2)), 0.0, np.ones(shape))
 
 
 @pytest.mark.parametrize("policy", [{"commit": "never"}, {"agreements": 1}, {"pause_ms": 0}])

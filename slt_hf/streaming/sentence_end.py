@@ -35,6 +35,7 @@ class SentenceEnd:
         self.last: Guess | None = None
         self.over: Guess | None = None  # a whole sentence that the sign behind it left as it is
         self.whole: Guess | None = None  # the last sentence that was read surely
+        self.refused: Guess | None = None  # one that was over, but its own frames say something else
 
     def take(self, guess: Guess) -> Guess | None:
         """The sentence that was over before this guess's last signs."""
@@ -45,17 +46,25 @@ class SentenceEnd:
             self.over = before
         if self.over is not None and not (guess.text + " ").startswith(self.over.text + " "):
             self.over = None
-        return self.over if self.over is not None and guess.signs >= self.over.signs + BEGUN else None
+        if self.over is None or self.over == self.refused:
+            return None
+        return self.over if guess.signs >= self.over.signs + BEGUN else None
+
+    def refuse(self) -> None:
+        """What is over was read by itself, and is not what was guessed: it is not told again."""
+        self.refused = self.over
 
     def _is_sure(self, guess: Guess) -> bool:
         return guess.signs >= SHORTEST and guess.confidence >= self.surely
 
     def state(self) -> dict[str, Any]:
-        kept = {"last": self.last, "over": self.over, "whole": self.whole}
+        kept = {"last": self.last, "over": self.over, "whole": self.whole, "refused": self.refused}
         return {name: guess and tuple(guess) for name, guess in kept.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.last, self.over, self.whole = (state[name] and Guess(*state[name]) for name in ("last", "over", "whole"))
+        guesses = {name: guess and Guess(*guess) for name, guess in state.items()}
+        self.last, self.over = guesses["last"], guesses["over"]
+        self.whole, self.refused = guesses["whole"], guesses["refused"]
 
 
 def is_one_sentence(text: str) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 NO_SIGN = 0.35  # probability that a frame between signs counts with
@@ -91,8 +92,7 @@ class SignSegments:
         open_ones = [frame for frame in self.boundaries if frame > self.reached - self.longest]
         top = max(self.boundaries[frame].score for frame in open_ones)
         cuts = [self._segments(frame) for frame in open_ones if self.boundaries[frame].score >= top - self.behind]
-        shared = zip(*cuts, strict=False)
-        return [same[0] for same in shared if all(each == same[0] for each in same)][: len(min(cuts, key=len))]
+        return [same[0] for same in takewhile(lambda same: len(set(same)) == 1, zip(*cuts, strict=False))]
 
     def _segments(self, frame: int | None) -> list[Segment]:
         return list(self._back(frame))[::-1]

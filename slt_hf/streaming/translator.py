@@ -104,6 +104,7 @@ class StreamingTranslator(UtteranceStream):
             return []
         translation = self._read(frame)
         if translation is None or translation.text != over.text or translation.confidence < self.policy.sure:
+            self.sentence.refuse()  # the same frames will say the same behind the next guess
             return []
         self.reading = (frame, translation)
         return [self._end_before(frame)]

@@ -48,7 +48,7 @@ class UtteranceStream(ABC):
             confidence: (V,), 0 where undetected; all ones where not given.
 
         Raises:
-            ClipError: if the frame has another shape than the layout, or the time is not a number.
+            ClipError: if the frame or its confidence has another shape than the layout, or the time is not a number.
         """
         points = np.asarray(points, np.float32)
         if points.ndim != 2 or points.shape[0] != self.num_points or points.shape[1] not in (2, 3):
@@ -57,6 +57,8 @@ class UtteranceStream(ABC):
                 f"{points.shape}; name the layout of your landmarks"
             )
         seen = np.ones(len(points), np.float32) if confidence is None else np.asarray(confidence, np.float32)
+        if seen.shape != points.shape[:1]:
+            raise ClipError(f"expected a confidence for each of {len(points)} points, found {seen.shape}; pass (V,)")
         events: list[StreamEvent] = []
         if self.clock.was_away(time_ms):
             events += self.finish()
