@@ -35,7 +35,7 @@ ROOM_TO_TURN = 1.5  # so much more is cut out of a frame where the crop is turne
 EQUAL_RATES = 0.01  # rates that differ less are one, rounded: poses of 23.976 Hz say 24
 LATE_MS = 500.0  # poses may last so much longer than their video
 MOST_STORED = 512  # pixels of a stored crop's side
-DARK = 16  # of 255: brighter than what JPEG makes of black
+DARK = 6  # of 255: brighter than what JPEG makes of black
 LEAST_PIXELS = 4.0  # of a crop in the video: below it, landmarks are no pixels
 
 
