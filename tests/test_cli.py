@@ -157,6 +157,19 @@ def test_info_of_a_clip_says_what_was_detected(pose: Path):
     )
 
 
+def test_info_of_adapters_says_whose_they_are_and_what_is_asked(tmp_path: Path):
+    from safetensors.numpy import save_file
+
+    from slt_hf.vlm.settings import VlmSettings
+
+    VlmSettings("What is signed?", num_frames=6).save(tmp_path)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/model", "r": 4}))
+    save_file({"lora_A": np.zeros((4, 8), np.float32)}, tmp_path / "adapter_model.safetensors")
+    (found,) = run_json("info", tmp_path)
+    assert (found["architecture"], found["adapters_of"], found["parameters"]) == ("adapters", "org/model", 32)
+    assert (found["question"], found["num_frames"]) == ("What is signed?", 6)
+
+
 def test_info_of_a_checkpoint_says_how_to_feed_it(tiny_checkpoint: Path):
     (found,) = run_json("info", tiny_checkpoint)
     assert found["architecture"] == "SignToTextForConditionalGeneration" and found["layout"] == "signing_85"

@@ -59,10 +59,12 @@ def describe_clip(path: Path, layout: str | None, fps: float | None, sample_id: 
 
 def describe_checkpoint(name: str) -> dict[str, Any]:
     """What the checkpoint's own files say; its weights are only counted, not loaded."""
-    from slt_hf.checkpoint import find_checkpoint, read_json, read_processor
+    from slt_hf.checkpoint import find_checkpoint, is_vlm_folder, read_json, read_processor
     from slt_hf.model_card import count_parameters
 
     folder = find_checkpoint(None if name == "bundled" else name)
+    if is_vlm_folder(folder):
+        return describe_vlm(folder)
     config, processor = read_json(folder, "config.json"), read_processor(folder)
     reads = processor.get("feature_extractor", processor)
     named = ["image_size", "num_frames", "fps", "fit"] if "image_size" in reads else ["layout", "fps", "normalization"]
@@ -75,4 +77,22 @@ def describe_checkpoint(name: str) -> dict[str, Any]:
         "provenance": reads.get("provenance"),
         "text_model": config.get("text_config", {}).get("model_type"),
         "labels": len(config["id2label"]) if "id2label" in config else None,
+    }
+
+
+def describe_vlm(folder: Path) -> dict[str, Any]:
+    """What a vision-language model is asked and how many frames it is shown; of adapters, whose they are."""
+    from slt_hf.checkpoint import read_json
+    from slt_hf.model_card import count_parameters
+    from slt_hf.vlm.settings import load_settings
+
+    adapters, settings = (folder / "adapter_config.json").is_file(), load_settings(folder)
+    told = read_json(folder, "adapter_config.json" if adapters else "config.json")
+    return {
+        "checkpoint": str(folder),
+        "architecture": "adapters" if adapters else (told.get("architectures") or ["unknown"])[0],
+        "parameters": count_parameters(folder),
+        "adapters_of": told.get("base_model_name_or_path"),
+        "num_frames": settings.num_frames,
+        "question": settings.question,
     }
