@@ -9,6 +9,7 @@ import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassClassValidationError
 
+from slt_hf.errors import RecipeError
 from slt_hf.modeling import PoseEncoderConfig, PoseEncoderForSignClassification
 from slt_hf.poses.formats import read_clip
 from slt_hf.processing.feature_extraction_pose import PoseFeatureExtractor
@@ -150,6 +151,13 @@ def test_a_kept_variant_is_made_once_and_shown_every_few_epochs():
     assert len(made) == 2
     torch.testing.assert_close(batches[0]["pose_values"], batches[4]["pose_values"])
     assert batches[0]["labels"].tolist() == [1]
+
+
+def test_workers_which_would_forget_variants_are_refused():
+    collate = VariantCollator(extractor(), 2, label_column="class_id")
+    rows = [{"clip": hand_clip(), "index": 0, "epoch": 0, "class_id": 1}]
+    with pytest.raises(RecipeError, match="set dataloader_num_workers to 0"):
+        next(iter(torch.utils.data.DataLoader(rows, collate_fn=collate, num_workers=1)))
 
 
 def test_the_signing_hand_of_real_letters_is_found(shared_data):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torch.utils.data import get_worker_info
+
 from slt_hf.data.collator import SignCollator, as_mapping, filled
+from slt_hf.errors import RecipeError
 
 
 class TranslationCollator(SignCollator):
@@ -73,7 +76,16 @@ class VariantCollator(SignCollator):
         self.kept: dict[tuple[int, int], Any] = {}
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
-        """`SignCollator`'s batch."""
+        """`SignCollator`'s batch.
+
+        Raises:
+            RecipeError: in a worker of a DataLoader, which ends with its epoch and what it kept with it.
+        """
+        if get_worker_info() is not None:
+            raise RecipeError(
+                "variants_per_clip: expected no dataloader_num_workers, found some, and what they keep is lost with "
+                "each epoch; set dataloader_num_workers to 0, or leave variants_per_clip out"
+            )
         rows = [as_mapping(row) for row in rows]
         rows = [{**row, "epoch": (row.get("epoch") or 0) % self.variants} for row in rows]
         batch = dict(self.processor.pad([self._variant(row) for row in rows], return_tensors="pt"))
