@@ -136,7 +136,7 @@ def video_rows(report: dict[str, Any]) -> Iterator[Row]:
     for name, result in report["results"].items():
         model, task = name.split(", ")[0].split()
         how = ", in one light" if "one light" in name else ""
-        command = result.get("command", report["command"])  # of a run of its own
+        command = result.get("command") or report["command"]  # newer runs have their own
         for split, meant in zip(("train", "dev"), where[task], strict=True):
             scores = result["scores"][split]
             told = f"top-1 {scores['top1']:.2f}, top-5 {scores['top5']:.2f} (n={scores['clips']})"
