@@ -165,7 +165,7 @@ def vlm_rows(report: dict[str, Any]) -> Iterator[Row]:
             if "answers" not in row:
                 yield f"{model}, {way}", row.get("refused", "failed"), row["command"]
                 continue
-            answers = [f"{each['clip_s']:.1f} s a clip for {name}" for name, each in row["answers"].items()]
+            answers = [f"{each['clip_s']:.1f} s a clip ({name})" for name, each in row["answers"].items()]
             told = f"loaded in {row['load_s']:.0f} s, {', '.join(answers)}, {row['memory_gb']:.1f} GB"
             where = row["gpu"] or f"CPU, {row['threads']} thread{'s' * (row['threads'] > 1)}"
             yield f"{model}, {way}, {where}", told, row["command"]
@@ -222,7 +222,11 @@ SECTIONS: dict[str, dict[str, Rows]] = {
         "results/real_cross_validation.json": left_out_rows,
     },
     "Live translation": {"results/streaming.json": streaming_rows},
-    "Videos": {"results/real_videos.json": video_rows, "results/full_size.json": full_size_rows},
+    "Videos": {
+        "results/real_videos.json": video_rows,
+        "results/full_size.json": full_size_rows,
+        "results/vlm_speed.json": vlm_rows,
+    },
     "Learning": {
         "results/learning.json": learning_rows,
         "results/two_stages.json": stages_rows,
