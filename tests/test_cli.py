@@ -75,6 +75,12 @@ def test_the_drawing_of_a_picture_has_another_name(tmp_path: Path, monkeypatch: 
     assert run("draw", "face.png") == "face_drawn.png\n"
 
 
+def test_draw_says_how_many_clips_it_left_out(pose: Path, tmp_path: Path):
+    shutil.copy(pose, pose.with_name("another.pose"))
+    done = cli("draw", pose.parent, "--output", tmp_path / "drawn", "--max-clips", 1)
+    assert done.exit_code == 0 and len(done.stdout.splitlines()) == 1 and "the first 1 of 2 clips" in done.stderr
+
+
 def test_draw_makes_the_folder_of_its_picture(pose: Path, tmp_path: Path):
     run("draw", pose, "--output", tmp_path / "new" / "folder" / "clip.png")
     assert (tmp_path / "new" / "folder" / "clip.png").stat().st_size > 1000

@@ -72,7 +72,10 @@ def is_collection(path: Path) -> bool:
 def _draw_many(path: Path, folder: Path, stages: bool, model: str | None, max_clips: int) -> None:
     import sys
 
+    from slt_hf.data.collection import open_collection
     from slt_hf.drawing import draw_collection, settings_of
 
     for sample, picture, reason in draw_collection(path, folder, stages, settings_of(model), max_clips):
         print(picture if picture else f"slt-hf: {sample.id}: {reason}", file=sys.stdout if picture else sys.stderr)
+    if (total := len(open_collection(path).samples)) > max_clips:
+        print(f"slt-hf: the first {max_clips} of {total} clips; --max-clips draws more", file=sys.stderr)
