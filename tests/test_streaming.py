@@ -234,6 +234,15 @@ def test_what_is_said_is_sure_and_signed_fast_enough(
     assert own.says(text, confidence, duration_ms, signs, certainty) == said
 
 
+def test_signs_are_as_certain_as_the_least_certain_of_them(translator: SignTranslator):
+    live = StreamingTranslator(translator).live
+    assert live is not None and live.certainty_of_signs is None  # nothing was read
+    live.labels, live.certainty = [0, 5, 5, 0, 7, 7], [0.1, 0.6, 0.8, 0.2, 0.3, 0.7]
+    assert live.certainty_of_signs == 0.7  # each where it is highest, steps without a sign left out
+    live.certainty = []
+    assert live.certainty_of_signs is None  # an export that tells signs alone
+
+
 def test_hands_that_do_not_sign_show_nothing_while_they_are_up(translator: SignTranslator):
     events = [event for seed in range(8) for event in stream(translator, idle_unseen(seed)[1])]
     shown = [event.committed + event.tentative for event in events]
