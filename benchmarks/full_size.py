@@ -15,6 +15,7 @@ import argparse
 import csv
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -48,10 +49,14 @@ def main() -> None:
     parser.add_argument("--recipe", choices=list(RECIPES), action="append", help="only this one; repeat for more")
     parser.add_argument("--output", type=Path, help="JSON file, to which the results are added")
     parser.add_argument("--answer", type=Path, nargs=2, help=argparse.SUPPRESS)  # in the child: checkpoint and clip
+    parser.add_argument("--train", nargs=2, help=argparse.SUPPRESS)  # in the child: a script and its recipe
     parser.add_argument("--make", nargs=2, help=argparse.SUPPRESS)  # in the child: a model's name and its folder
     options = parser.parse_args()
     if options.make:
         make_model(*options.make)
+        return
+    if options.train:
+        train(*options.train)
         return
     if options.answer:
         print(json.dumps(answer(*options.answer)))
@@ -82,7 +87,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
         recipe |= {"text_model": str(folder / "text"), "tokenizer": str(folder / "tokenizer")}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     script = "train_isolated_signs.py" if text is None else "train_translation.py"
-    trained = child([str(ROOT / "scripts" / script), str(folder / "recipe.yaml")])
+    trained = child([__file__, "--train", str(ROOT / "scripts" / script), str(folder / "recipe.yaml")])
     state = json.loads((folder / "run" / "trainer_state.json").read_text())
     step = next(entry["train_runtime"] for entry in state["log_history"] if "train_runtime" in entry)
     used = child([__file__, "--answer", str(folder / "run"), str(folder / "clip.mp4")])
@@ -93,6 +98,16 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
         "threads": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
         "load_average": round(os.getloadavg()[1], 1),
     }  # fmt: skip
+
+
+def train(script: str, recipe: str) -> None:
+    """Run a script; of isolated signs without its dictionary, for which it would look at the clips of all classes."""
+    from slt_hf.training.classification_trainer import SignClassificationTrainer
+
+    SignClassificationTrainer.dictionary_metrics = lambda *_: {}  # type: ignore[method-assign]
+    sys.argv = [script, recipe]
+    sys.path.insert(0, str(Path(script).parent))
+    runpy.run_path(script, run_name="__main__")
 
 
 def child(command: list[str]) -> dict[str, Any]:
