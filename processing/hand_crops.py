@@ -134,7 +134,7 @@ class HandPictures:
         from .video_frames import decode_at  # imports PyAV, which takes as long as a translation
 
         # of video_reading alone, as every reader of videos there: addresses are refused, errors typed
-        from .video_reading import _as_video_error, _rewound
+        from .video_reading import as_video_error, rewound
 
         shown: dict[float, list[int]] = {}
 
@@ -145,8 +145,8 @@ class HandPictures:
             return np.unique(found)
 
         empty = True
-        with _as_video_error(self.source):
-            for frame in decode_at(_rewound(self.source), choose, self.budget) if len(places) else ():
+        with as_video_error(self.source):
+            for frame in decode_at(rewound(self.source), choose, self.budget) if len(places) else ():
                 empty = False
                 yield frame.image, np.array(shown.get(frame.time_ms, []), int)
             if empty and len(places):
@@ -154,28 +154,24 @@ class HandPictures:
 
     def _stored_frames(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """`_frames` of crops that were cut before: picture by picture, since each stands for itself."""
-        from .video_frames import open_video
-        from .video_reading import _as_video_error, _rewound
+        from .video_frames import ToRGB, open_video
+        from .video_reading import as_video_error, rewound
 
-        try:
-            from av.video.reformatter import VideoReformatter
-        except ImportError:  # `open_video` says so
-            VideoReformatter = None  # type: ignore[assignment,misc]
         assert self.numbers is not None
         numbers, number = self.numbers[places], -1
-        with _as_video_error(self.source), open_video(_rewound(self.source)) as (container, stream):
+        with as_video_error(self.source), open_video(rewound(self.source)) as (container, stream):
             kind = stream.codec_context.name  # of others, what a packet gives need not be its own picture
             if kind != "mjpeg" or stream.width != 2 * stream.height or stream.height > MOST_STORED:
                 raise ClipError(
                     f"expected JPEGs of both hands side by side, {MOST_STORED} pixels high at most, found {kind} of "
                     f"{stream.width} x {stream.height}; cut them with `slt-hf prepare --hand-crops`"
                 )
-            to_rgb = VideoReformatter()  # one for all: making it takes longer than its work
+            to_rgb = ToRGB()
             stream.thread_type = "NONE"
             for number, packet in enumerate(packet for packet in container.demux(stream) if packet.size):
                 own = places[numbers == number]
                 for frame in packet.decode() if len(own) else ():
-                    yield to_rgb.reformat(frame, format="rgb24", threads=1).to_ndarray(), own
+                    yield to_rgb(frame), own
         if len(places) and numbers.max() > number:
             raise ClipError(f"expected crops of {self.total} frames, found {number + 1}; prepare the clip again")
 

@@ -94,7 +94,7 @@ def read_picture(file: BinaryIO, budget: VideoBudget | None = None) -> np.ndarra
     with av.open(file, "r", options={"format_whitelist": PICTURES}) as container:
         size = container.streams.video[0]
         _check_size(size.width, size.height, budget or VideoBudget())
-        return upright(next(container.decode(video=0)))
+        return ToRGB()(next(container.decode(video=0)))
 
 
 @contextmanager
@@ -209,14 +209,14 @@ def decode_at(
         wanted = sorted({listing.stamps[number] for number in choose(milliseconds)})
         stream.thread_type = "AUTO"
         if listing.seekable:
-            clock, count = _Clock(), 0
+            clock, count, to_rgb = _Clock(), 0, ToRGB()
             for key, stamps in _runs(wanted, listing):
                 for frame in _decode_run(container, stream, key, stamps):
                     count += 1
                     _check(count, clock.seconds(), budget)
                     if frame.pts in wanted:
                         _check_size(frame.width, frame.height, budget)
-                        image = upright(frame)
+                        image = to_rgb(frame)
                         clock.stop()
                         yield Frame(float((frame.pts - first) * stream.time_base) * 1000, image)
                         clock.go()
@@ -299,7 +299,7 @@ def decode(
         if start > SEEK_ABOVE_MS:
             target = first + int((start - 1) / 1000 / stream.time_base)
             container.seek(max(target, first), stream=stream, backward=True)
-        clock = _Clock()
+        clock, to_rgb = _Clock(), ToRGB()
         for count, frame in enumerate(_frames(container, stream), 1):
             _check(count, clock.seconds(), budget)
             if frame.pts is None:
@@ -310,7 +310,7 @@ def decode(
             if time_ms < start - 1e-6 or (wanted is not None and not wanted(time_ms)):
                 continue
             _check_size(frame.width, frame.height, budget)  # a stream may change size on the way
-            image = upright(frame)
+            image = to_rgb(frame)
             clock.stop()  # what is done with the frame is not the file's fault
             yield Frame(time_ms, image)
             clock.go()
@@ -349,11 +349,17 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
         raise ValueError("no frame in it could be decoded")
 
 
-def upright(frame: Any) -> np.ndarray:
-    """The frame as RGB uint8 (H, W, 3), turned as its rotation tag says (phones record sideways)."""
-    image = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+class ToRGB:
+    """Frames as RGB uint8 (H, W, 3), turned as their rotation tags say (phones record sideways). One converter for all
+    of a video: making it for each, as `to_ndarray(format=...)` does, and its threads take longer than its work."""
+
+    def __init__(self) -> None:
+        self._converter = av.video.reformatter.VideoReformatter()
+
+    def __call__(self, frame: Any) -> np.ndarray:
+        image = self._converter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        turns = round(frame.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
 class _Clock:

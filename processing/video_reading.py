@@ -41,8 +41,8 @@ def probe_video(source: VideoSource) -> VideoInfo:
     Raises:
         VideoError: if the file is no video.
     """
-    with _as_video_error(source):
-        return read_info(_rewound(source))
+    with as_video_error(source):
+        return read_info(rewound(source))
 
 
 def iterate_frames(
@@ -67,8 +67,8 @@ def iterate_frames(
     check_range(start_ms, end_ms, source)
     wanted = _every(1000 / fps, start_ms or 0.0) if fps else None
     empty = True
-    with _as_video_error(source):
-        for frame in decode(_rewound(source), start_ms, end_ms, budget, wanted):
+    with as_video_error(source):
+        for frame in decode(rewound(source), start_ms, end_ms, budget, wanted):
             empty = False
             yield frame
     if empty:
@@ -119,10 +119,10 @@ def read_video(
         targets.extend(times[found])
         return found
 
-    with _as_video_error(source):
-        read = [_fitted(frame, fit) for frame in decode_at(_rewound(source), choose, budget)]
+    with as_video_error(source):
+        read = [_fitted(frame, fit) for frame in decode_at(rewound(source), choose, budget)]
         if targets and not read:  # every wanted frame was damaged: take what there is
-            read = [_fitted(frame, fit) for frame in decode(_rewound(source), start_ms, end_ms, budget)]
+            read = [_fitted(frame, fit) for frame in decode(rewound(source), start_ms, end_ms, budget)]
     if not read:
         raise ClipError(_beyond(source, start_ms, end_ms))
     found = np.array([frame.time_ms for frame in read])
@@ -205,7 +205,7 @@ def _stack(read: list[Frame], indices: list[int], info: VideoInfo) -> Video:
     return Video(np.stack(images), np.array([read[i].time_ms for i in indices]), info)
 
 
-def _rewound(source: VideoSource) -> Any:
+def rewound(source: VideoSource) -> Any:
     if isinstance(source, bytes):
         return BytesIO(source)
     if isinstance(source, str | os.PathLike):
@@ -217,7 +217,7 @@ def _rewound(source: VideoSource) -> Any:
 
 
 @contextmanager
-def _as_video_error(source: VideoSource) -> Iterator[None]:
+def as_video_error(source: VideoSource) -> Iterator[None]:
     """Malformed files raise almost anything inside the decoder (UnicodeDecodeError, IndexError, MemoryError...)."""
     try:
         yield

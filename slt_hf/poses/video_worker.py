@@ -45,12 +45,12 @@ def serve(source, request, out, frames, reading):
     """One request: the frames that are wanted go out as they are decoded; here only their numbers are kept."""
     budget = frames.VideoBudget(**request["budget"])
     if isinstance(source, bytes) and (source.startswith(PICTURES) or source[8:12] == b"WEBP"):
-        with reading._as_video_error(source):
-            image = frames.read_picture(reading._rewound(source), budget)
+        with reading.as_video_error(source):
+            image = frames.read_picture(reading.rewound(source), budget)
         send_image(out, image)
         return answer(out, done=True, order=[0], info=[image.shape[1], image.shape[0], None, None, 1])
-    with reading._as_video_error(source):
-        times = frames.packet_times(reading._rewound(source), budget)
+    with reading.as_video_error(source):
+        times = frames.packet_times(reading.rewound(source), budget)
         longest = request["seconds"]
         if times and times[-1] > 1000 * longest:
             raise ValueError(f"{times[-1] / 1000:.1f} s, longer than {longest:g} s")
