@@ -194,6 +194,9 @@ def load_text_encoder(text_model, kwargs: dict) -> PreTrainedModel:
         return text_model.get_encoder()
     encoder = build_text_encoder(text_model.config)
     if not isinstance(text_model, type(encoder)):  # a whole T5: its encoder half has the same names
-        encoder.load_state_dict(text_model.state_dict(), strict=False)
+        given = encoder.load_state_dict(text_model.state_dict(), strict=False)  # its decoder is left over
+        if given.missing_keys:
+            absent = given.missing_keys[0]
+            raise ValueError(f"{text_model.name_or_path}: expected all weights of an encoder, {absent} is not there")
         return encoder.to(text_model.dtype)
     return text_model

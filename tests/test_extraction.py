@@ -117,6 +117,17 @@ def test_extract_command_writes_pose_files_and_continues(extraction_python, shar
     assert "0 extracted, 1 there already" in capsys.readouterr().out
 
 
+def test_no_python_of_the_current_folder_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    theirs = tmp_path / ".venv-extract" / "bin" / "python"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    monkeypatch.delenv("SLT_HF_EXTRACT_PYTHON", raising=False)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "elsewhere" / "env"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PreparationError, match="elsewhere"):
+        find_extraction_python()
+
+
 def test_missing_environment_says_how_to_make_one(monkeypatch, tmp_path):
     monkeypatch.setenv("SLT_HF_EXTRACT_PYTHON", str(tmp_path / "python"))
     with pytest.raises(PreparationError, match="make extract-env"):

@@ -348,6 +348,18 @@ def test_frames_faster_than_a_camera_are_dropped_and_counted(client: TestClient,
     assert event["dropped"] > 200
 
 
+def test_a_frame_of_another_age_ends_the_stream_in_words(client: TestClient, sentence: PoseClip):
+    """Every frame behind it would come too fast, and be dropped in silence."""
+    points, seen = np.nan_to_num(sentence.points[40] / 1000), sentence.confidence[40]
+    with client.websocket_connect("/stream", headers=ALLOWED) as stream:
+        for time_ms in (0.0, 1e300):
+            stream.send_bytes(message(points, seen, time_ms, 0))
+        with pytest.raises(WebSocketDisconnect) as closed:
+            for _ in range(5):
+                stream.receive_json()
+    assert closed.value.code == 1008 and "within a day" in closed.value.reason
+
+
 # --- the process ---
 
 

@@ -51,6 +51,13 @@ def test_a_certificate_without_its_key_is_no_encryption(tmp_path: Path):
     assert cli("serve", "--key-file", tmp_path / "nothing").exit_code == 2
 
 
+def test_a_file_of_keys_is_no_file_of_hashes(tmp_path: Path):
+    keys = tmp_path / "keys.txt"
+    keys.write_text("my-secret-key\n")
+    done = cli("serve", "--key-file", keys, "--port", free_port())
+    assert done.exit_code == 2 and "--new-key" in done.stderr and "my-secret-key" not in done.stderr
+
+
 def test_free_ports_go_on_to_the_models():
     with pytest.raises(AssertionError, match="models were loaded"):
         cli("serve", "--open", "--port", free_port(), "--grpc-port", free_port())

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_checkpoints import save_classification
+from tiny_checkpoints import save_classification, save_video_classification
 
 from slt_hf import SignClassifier
+from slt_hf.errors import ClipError
 from slt_hf.pipeline import Classification
 from slt_hf.processing.pose_clip import PoseClip
 from slt_hf.streaming import StreamingClassifier, StreamPolicy
@@ -185,3 +186,9 @@ def test_real_words_joined_without_a_pause_are_told_apart(repository: Path, shar
         for text, clip, *_ in spoken
     )
     assert right >= 2
+
+
+def test_a_model_that_sees_frames_is_told_to_get_clips(tmp_path: Path):
+    classifier = SignClassifier.from_pretrained(save_video_classification(tmp_path))
+    with pytest.raises(ClipError, match="sees frames"):
+        StreamingClassifier(classifier)

@@ -166,19 +166,18 @@ class MediaPipeTasks(MediaPipe):
 
 
 def find_extraction_python() -> Path:
-    """The interpreter with MediaPipe: $SLT_HF_EXTRACT_PYTHON, ./.venv-extract, or that beside the running environment.
+    """The interpreter with MediaPipe: $SLT_HF_EXTRACT_PYTHON, or that of .venv-extract beside the running environment; not
+    of the current folder, which may be anybody's.
 
     Raises:
         PreparationError: if there is none.
     """
     named = os.environ.get("SLT_HF_EXTRACT_PYTHON")
-    folders = [Path.cwd(), Path(sys.prefix).parent]
-    places = [Path(named)] if named else [folder / ".venv-extract/bin/python" for folder in folders]
-    for place in places:
-        if place.exists():
-            return place.absolute()
+    place = Path(named) if named else Path(sys.prefix).parent / ".venv-extract" / "bin" / "python"
+    if place.exists():
+        return place.absolute()
     raise PreparationError(
-        f"expected a Python with MediaPipe at {' or '.join(map(str, places))}, found none; run `make extract-env`, "
+        f"expected a Python with MediaPipe at {place}, found none; run `make extract-env`, "
         "or name one with --extract-python or SLT_HF_EXTRACT_PYTHON"
     )
 

@@ -36,6 +36,7 @@ def run(
         raise RecipeError(
             "expected a certificate and its private key, found one of them; give both, or none for no TLS"
         )
+    print(f"loading {', '.join(models)} ...", file=sys.stderr, flush=True)
     run_service(SignService(models, settings, device), certificate, private_key)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,11 @@ class ServerSettings:
             raise RecipeError(
                 "expected at least one API key, found none: nobody could be served; make one with `slt-hf serve "
                 "--new-key`, or say that the service is open to all (--open)"
+            )
+        if not all(re.fullmatch("[0-9a-f]{64}", each) for each in self.api_key_hashes):
+            raise RecipeError(
+                "expected the hashes of API keys, 64 hexadecimal digits each, found something else, which would let "
+                "nobody in; take what `slt-hf serve --new-key` prints as the hash"
             )
         for name in BOUNDS:
             if getattr(self, name) < 1:

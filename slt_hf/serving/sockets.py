@@ -8,6 +8,7 @@ number of the last frame that was read. The text message "finish" ends the utter
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,7 @@ from slt_hf.serving.service import SignService
 from slt_hf.serving.stream_host import Message, OpenStream
 
 POLICY, TRY_LATER = 1008, 1013  # close codes
+DAY_MS = 86_400_000.0
 WAITING = 64  # frames that may wait: two seconds; then the oldest are dropped
 
 
@@ -110,6 +112,8 @@ class OneSocket:
         if len(data) > self.settings.max_message_bytes:
             raise ClipError(f"expected at most {self.settings.max_message_bytes} bytes, found {len(data)}; send less")
         time_ms = time_of(data, self.num_points)
+        if math.inf > time_ms - self.last_ms > DAY_MS:  # else each frame that follows would be one that comes too fast
+            raise ClipError(f"expected frames within a day of each other, found {time_ms:g} ms; open another stream")
         if time_ms - self.last_ms < 1000 / self.settings.max_frames_per_second:
             self._drop(1)
             return

@@ -34,8 +34,6 @@ class FrameStream:
     """A stream of one person, fed with frames as they travel."""
 
     def __init__(self, model: SignTranslator | SignClassifier, layout: str):
-        if reads_video(model.processor):
-            raise ClipError("expected a model that reads poses, found one that sees frames; send it clips")
         kind = StreamingTranslator if isinstance(model, SignTranslator) else StreamingClassifier
         self.stream: Any = kind(model, layout)  # type: ignore[arg-type]
         self.frame = -1

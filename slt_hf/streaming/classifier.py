@@ -16,7 +16,7 @@ from slt_hf.pipeline import SignClassifier
 from slt_hf.processing.pose_errors import ClipError
 from slt_hf.streaming.events import StreamEvent, StreamPolicy
 from slt_hf.streaming.sign_segments import Segment, SignSegments, joined
-from slt_hf.streaming.utterance_stream import UtteranceStream
+from slt_hf.streaming.utterance_stream import UtteranceStream, pose_settings
 
 Found = tuple[tuple[int, int], str, float]  # window, its best label and probability
 BEHIND = 12.0  # log-probability: cuts further behind the best one are given up
@@ -43,8 +43,7 @@ class StreamingClassifier(UtteranceStream):
     """
 
     def __init__(self, classifier: SignClassifier, layout: str = "holistic_543", **policy: Any):
-        extractor = getattr(classifier.processor, "feature_extractor", classifier.processor)  # itself, where alone
-        super().__init__(extractor.settings.fps, layout, StreamPolicy(**policy))
+        super().__init__(pose_settings(classifier).fps, layout, StreamPolicy(**policy))
         self.classifier = classifier
         if isinstance(classifier.engine, TorchClassifier):
             classifier.engine.quicken()  # once for all streams of an engine

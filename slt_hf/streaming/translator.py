@@ -13,7 +13,7 @@ from slt_hf.streaming.events import StreamEvent, StreamPolicy
 from slt_hf.streaming.live_encoder import live_encoder
 from slt_hf.streaming.sentence_end import Guess, SentenceEnd
 from slt_hf.streaming.silence import Silence
-from slt_hf.streaming.utterance_stream import UtteranceStream
+from slt_hf.streaming.utterance_stream import UtteranceStream, pose_settings
 
 PIECES = 2  # of the work on an utterance, for one frame that is pushed
 NOTHING_READ: tuple[int, Translation | None] = (0, None)  # frames that were read, and what they say
@@ -41,7 +41,7 @@ class StreamingTranslator(UtteranceStream):
     """
 
     def __init__(self, translator: SignTranslator, layout: str = "holistic_543", **policy: Any):
-        settings = translator.processor.feature_extractor.settings
+        settings = pose_settings(translator)
         super().__init__(settings.fps, layout, StreamPolicy(**policy))
         self.translator = translator
         self.silence = Silence.of(self.policy, translator.calibration)

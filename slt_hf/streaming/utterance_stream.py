@@ -11,12 +11,25 @@ from typing import Any
 
 import numpy as np
 
+from slt_hf.pipeline import SignClassifier, SignTranslator
 from slt_hf.processing.landmarks import get_layout
 from slt_hf.processing.pose_clip import PoseClip, clean
 from slt_hf.processing.pose_errors import ClipError
+from slt_hf.processing.pose_transforms import PoseSettings
 from slt_hf.streaming.activity import SigningActivity
 from slt_hf.streaming.events import StreamEvent, StreamPolicy
 from slt_hf.streaming.frame_clock import FrameClock
+
+
+def pose_settings(model: SignTranslator | SignClassifier) -> PoseSettings:
+    """How a model's processor prepares poses.
+
+    Raises:
+        ClipError: if the model sees frames.
+    """
+    if model.reads_video:
+        raise ClipError("expected a model that reads poses, found one that sees frames; give it whole clips")
+    return getattr(model.processor, "feature_extractor", model.processor).settings  # itself, where alone
 
 
 class UtteranceStream(ABC):
