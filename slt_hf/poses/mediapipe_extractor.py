@@ -166,8 +166,9 @@ class MediaPipeTasks(MediaPipe):
 
 
 def find_extraction_python() -> Path:
-    """The interpreter with MediaPipe: $SLT_HF_EXTRACT_PYTHON, or that of .venv-extract beside the running environment; not
-    of the current folder, which may be anybody's.
+    """The interpreter with MediaPipe: $SLT_HF_EXTRACT_PYTHON, or that of .venv-extract beside the running environment;
+    not of the current folder, which may be anybody's.
+
 
     Raises:
         PreparationError: if there is none.
