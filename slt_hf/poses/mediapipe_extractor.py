@@ -169,7 +169,6 @@ def find_extraction_python() -> Path:
     """The interpreter with MediaPipe: $SLT_HF_EXTRACT_PYTHON, or that of .venv-extract beside the running environment;
     not of the current folder, which may be anybody's.
 
-
     Raises:
         PreparationError: if there is none.
     """
