@@ -10,7 +10,7 @@ import typer
 
 def manifest(
     corpus: Annotated[
-        str, typer.Argument(help="wlasl, asl_citizen, isign, how2sign, phoenix14t, msasl, include or manifest")
+        str, typer.Argument(help="wlasl, asl_citizen, isign, how2sign, phoenix14t, msasl, include, folder or manifest")
     ],
     annotations: Annotated[Path, typer.Argument(help="annotation file of the corpus, or the folder that holds it")],
     output: Annotated[Path, typer.Option(help="rows to write; the ending says how: .jsonl, .csv, .tsv or .parquet")],

@@ -15,7 +15,7 @@ def prepare(
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder of the shards.")] = Path("shards"),
     corpus: Annotated[
-        str | None, typer.Option(help="The argument is the folder of this corpus: wlasl, how2sign, ... (docs/data.md).")
+        str | None, typer.Option(help="The argument is the folder of this corpus: folder, wlasl, ... (docs/data.md).")
     ] = None,
     config: Annotated[str | None, typer.Option(help="Subset of the corpus, such as wlasl100.")] = None,
     glossary: Annotated[str | None, typer.Option(help="Signs of the corpus to keep: everyday, or a file.")] = None,

@@ -35,7 +35,7 @@ def load_dataset(
     recording.
 
     Args:
-        name: wlasl, asl_citizen, isign, how2sign, phoenix14t, msasl, include, or manifest for your own.
+        name: wlasl, asl_citizen, isign, how2sign, phoenix14t, msasl, include, or folder or manifest for your own.
         config: a subset, such as wlasl100; needed where a corpus has several.
         data_dir: the folder of the corpus; for manifest also the file itself.
         split: train, validation (also dev, val) or test; all of them by default.

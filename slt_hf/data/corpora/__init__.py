@@ -2,6 +2,7 @@
 
 from slt_hf.data.corpora.asl_citizen import ASLCitizen
 from slt_hf.data.corpora.corpus import Annotations, Corpus
+from slt_hf.data.corpora.folder import FolderCorpus
 from slt_hf.data.corpora.how2sign import How2Sign
 from slt_hf.data.corpora.include import INCLUDE
 from slt_hf.data.corpora.isign import ISign
@@ -20,6 +21,7 @@ CORPORA: dict[str, Corpus] = {
     "msasl": MSASL(),
     "include": INCLUDE(),
     "manifest": ManifestCorpus(),
+    "folder": FolderCorpus(),
 }
 
 __all__ = ["CORPORA", "Annotations", "Corpus", "get_corpus"]
@@ -31,5 +33,5 @@ def get_corpus(name: str) -> Corpus:
         return CORPORA[name]
     except KeyError:
         raise CorpusError(
-            f"expected a corpus among {', '.join(CORPORA)}, found {name!r}; use manifest for your own"
+            f"expected a corpus among {', '.join(CORPORA)}, found {name!r}; use folder or manifest for your own"
         ) from None

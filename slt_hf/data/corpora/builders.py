@@ -186,6 +186,11 @@ class ManifestBuilder(SignCorpusBuilder):
     BUILDER_CONFIGS = _configs(corpus)
 
 
+class FolderBuilder(SignCorpusBuilder):
+    corpus = CORPORA["folder"]
+    BUILDER_CONFIGS = _configs(corpus)
+
+
 BUILDERS: dict[str, type[SignCorpusBuilder]] = {
     "wlasl": WLASLBuilder,
     "asl_citizen": ASLCitizenBuilder,
@@ -195,4 +200,5 @@ BUILDERS: dict[str, type[SignCorpusBuilder]] = {
     "msasl": MSASLBuilder,
     "include": INCLUDEBuilder,
     "manifest": ManifestBuilder,
+    "folder": FolderBuilder,
 }
