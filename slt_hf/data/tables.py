@@ -44,7 +44,8 @@ def read_table(path: str | Path, encoding: str = "utf-8") -> Table:
     path = Path(path)
     if not path.is_file():
         found, then = ("a folder", "name its corpus") if path.is_dir() else ("nothing", "check the path")
-        raise ManifestError(f"{path}: expected a table (csv, tsv, jsonl, parquet), found {found}; {then} (docs/data.md)")
+        what = "expected a table (csv, tsv, jsonl, parquet)"
+        raise ManifestError(f"{path}: {what}, found {found}; {then} (docs/data.md)")
     if path.suffix == ".parquet":
         return _read_parquet(path)
     text = read_text(path, encoding)
