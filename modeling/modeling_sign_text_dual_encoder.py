@@ -193,10 +193,15 @@ def load_text_encoder(text_model, kwargs: dict) -> PreTrainedModel:
     if type(text_model.config) not in MODEL_FOR_TEXT_ENCODING_MAPPING:
         return text_model.get_encoder()
     encoder = build_text_encoder(text_model.config)
-    if not isinstance(text_model, type(encoder)):  # a whole T5: its encoder half has the same names
-        given = encoder.load_state_dict(text_model.state_dict(), strict=False)  # its decoder is left over
+    if isinstance(text_model, type(encoder)):
+        return text_model
+    if isinstance(text_model, type(encoder.get_encoder())):  # a T5's stack, as `get_encoder` of a whole one gives it
+        encoder.get_encoder().load_state_dict(text_model.state_dict())
+    else:  # a whole T5: its encoder half has the same names
+        given = encoder.load_state_dict(text_model.state_dict(), strict=False)
         if given.missing_keys:
-            absent = given.missing_keys[0]
-            raise ValueError(f"{text_model.name_or_path}: expected all weights of an encoder, {absent} is not there")
-        return encoder.to(text_model.dtype)
-    return text_model
+            raise ValueError(
+                f"expected a whole text model or its encoder, found {type(text_model).__name__}, which has no "
+                f"{given.missing_keys[0]}; pass one of these"
+            )
+    return encoder.to(text_model.dtype)

@@ -143,7 +143,7 @@ def test_text_half_keeps_the_weights_it_was_given(name: str, tmp_path: Path):
     ids = pairs()["input_ids"]
     encoder = whole.get_encoder() if name != "bert" else whole
     expected = encoder(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
-    for source in (whole, tmp_path):
+    for source in (whole, tmp_path, encoder):  # and the half that `get_encoder` gives, as a training run does
         model = SignTextDualEncoderModel.from_encoder_text_pretrained(PoseEncoderConfig(**POSE), source).eval()
         found = model.text_model(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
