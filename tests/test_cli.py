@@ -104,7 +104,7 @@ def test_options_below_one_are_refused(pose: Path, tiny_checkpoint: Path):
     translator = SignTranslator.from_pretrained(tiny_checkpoint)
     for named in ("num_beams", "batch_size"):
         with pytest.raises(RecipeError, match=named):
-            translator([pose], **{named: 0})
+            translator([pose], **{named: 0})  # type: ignore[arg-type]
 
 
 def test_extract_says_at_once_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

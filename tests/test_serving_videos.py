@@ -144,9 +144,9 @@ def test_a_slow_video_delays_neither_pictures_nor_poses(monkeypatch: pytest.Monk
             assert not video.done()
         finally:
             go_on.set()
-        answers = [(await video).text, *(each.text for each in others)]
+        answers: list[Any] = [await video, *others]
         await service.stop()
-        return answers
+        return [each.text for each in answers]
 
     assert asyncio.run(ask()) == ["25", "1", "9 of holistic_543"]
 

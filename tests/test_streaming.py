@@ -200,9 +200,9 @@ def test_hands_that_do_not_sign_say_nothing_to_a_careful_stream(translator: Sign
 
 
 def test_the_checkpoint_names_the_limits_unless_the_policy_does(translator: SignTranslator):
-    limits = {"min_confidence": 0.2, "alone_certainty": 0.3, "slowest_sign_ms": 5000.0}
+    limits: dict[str, Any] = {"min_confidence": 0.2, "alone_certainty": 0.3, "slowest_sign_ms": 5000.0}
     own, named = StreamingTranslator(translator).silence, StreamingTranslator(translator, **limits).silence
-    fitted = translator.calibration
+    fitted: Any = translator.calibration
     assert own == Silence(fitted.abstain_below, fitted.alone_certainty, fitted.slowest_ms, fitted.slowest_sign_ms)
     assert named == Silence(0.2, 0.3, fitted.slowest_ms, 5000.0)
     by_characters = StreamingTranslator(translator, slowest_ms=70.0).silence
@@ -229,7 +229,7 @@ def test_the_checkpoint_names_the_limits_unless_the_policy_does(translator: Sign
 def test_what_is_said_is_sure_and_signed_fast_enough(
     text: str, confidence: float, duration_ms: float, signs: int | None, certainty: float | None, said: bool
 ):
-    limits = {"slowest_ms": 200.0, "slowest_sign_ms": 800.0, "alone_certainty": 0.99}
+    limits: dict[str, Any] = {"slowest_ms": 200.0, "slowest_sign_ms": 800.0, "alone_certainty": 0.99}
     own = Silence.of(StreamPolicy(), Calibration(abstain_below=0.3, **limits))
     assert own.says(text, confidence, duration_ms, signs, certainty) == said
 

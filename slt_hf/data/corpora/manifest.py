@@ -21,7 +21,7 @@ class ManifestCorpus(Corpus):
     data_dir/
       manifest.csv       or .tsv, .jsonl, .parquet; data_dir may also be that file itself
       ...                clips, at the paths that the manifest names"""
-    patterns = ("manifest.csv", "manifest.tsv", "manifest.jsonl", "manifest.parquet")
+    patterns: ClassVar[tuple[str, ...]] = ("manifest.csv", "manifest.tsv", "manifest.jsonl", "manifest.parquet")
     configs = ("default",)
     extras: ClassVar[Mapping[str, str]] = {"extras": "string"}
 
