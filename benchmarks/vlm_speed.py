@@ -69,12 +69,18 @@ def main() -> None:
         options.clips = options.clips or [
             make_clip(Path(folder) / f"{number}.mp4") for number in range(options.made_clips)
         ]
-        found = {way: about(options) | in_child(options, way) for way in options.ways}
-    print(json.dumps({name: found}, indent=2))
-    if options.output:
-        report = json.loads(options.output.read_text()) if options.output.is_file() else {"results": {}}
-        report["results"].setdefault(name, {}).update(found)
-        options.output.write_text(json.dumps(report, indent=2) + "\n")
+        for way in options.ways:
+            found = about(options) | in_child(options, way)
+            print(json.dumps({name: {way: found}}, indent=2), flush=True)
+            if options.output:
+                keep(options.output, name, way, found)
+
+
+def keep(output: Path, name: str, way: str, found: dict[str, Any]) -> None:
+    """Add to what the file holds: large models take long, and a run that is stopped keeps what it knows."""
+    report = json.loads(output.read_text()) if output.is_file() else {"results": {}}
+    report["results"].setdefault(name, {})[way] = found
+    output.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def in_child(options: argparse.Namespace, way: str) -> dict[str, Any]:
