@@ -113,15 +113,8 @@ def save_idefics3(folder: Path) -> None:
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
     from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
-    own = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
-    tokenizer = tiny_vlm_tokenizer([*SPECIAL[:3], *own], {})
-    vision = {name: value for name, value in SIGLIP.items() if name != "model_type"}
-    text = {"model_type": "llama", **text_config(tokenizer)}
-    config = Idefics3Config(vision_config=vision, text_config=text, scale_factor=2, image_token_id=4)
-    save_model(Idefics3ForConditionalGeneration(config), folder)
-    pictures = Idefics3ImageProcessorPil(size={"longest_edge": 2 * SIZE}, max_image_size={"longest_edge": SIZE})
-    template = TEMPLATE.replace("<IMG_CONTEXT>\n", "<image>")
-    Idefics3Processor(pictures, tokenizer, image_seq_len=4, chat_template=template).save_pretrained(folder)
+    classes = Idefics3Config, Idefics3ForConditionalGeneration, Idefics3ImageProcessorPil, Idefics3Processor
+    save_tiled(folder, *classes)
 
 
 def save_smolvlm(folder: Path) -> None:
@@ -131,15 +124,20 @@ def save_smolvlm(folder: Path) -> None:
 
     from slt_hf.vlm.smolvlm import SmolVLMProcessor
 
+    save_tiled(folder, SmolVLMConfig, SmolVLMForConditionalGeneration, SmolVLMImageProcessorPil, SmolVLMProcessor)
+
+
+def save_tiled(folder: Path, config_class: Any, model_class: Any, picture_class: Any, processor_class: Any) -> None:
+    """A model of Idefics3's layout."""
     own = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
     tokenizer = tiny_vlm_tokenizer([*SPECIAL[:3], *own], {})
     vision = {name: value for name, value in SIGLIP.items() if name != "model_type"}
     text = {"model_type": "llama", **text_config(tokenizer)}
-    config = SmolVLMConfig(vision_config=vision, text_config=text, scale_factor=2, image_token_id=4)
-    save_model(SmolVLMForConditionalGeneration(config), folder)
-    pictures = SmolVLMImageProcessorPil(size={"longest_edge": 2 * SIZE}, max_image_size={"longest_edge": SIZE})
+    config = config_class(vision_config=vision, text_config=text, scale_factor=2, image_token_id=4)
+    save_model(model_class(config), folder)
+    pictures = picture_class(size={"longest_edge": 2 * SIZE}, max_image_size={"longest_edge": SIZE})
     template = TEMPLATE.replace("<IMG_CONTEXT>\n", "<image>")
-    SmolVLMProcessor(pictures, tokenizer, image_seq_len=4, chat_template=template).save_pretrained(folder)
+    processor_class(pictures, tokenizer, image_seq_len=4, chat_template=template).save_pretrained(folder)
 
 
 def save_llava(folder: Path) -> None:
