@@ -53,6 +53,7 @@ def _read_npz(path: Path, version: tuple[int, int] | None) -> dict[str, np.ndarr
             if sum(entry.file_size for entry in entries) > MAX_BYTES:
                 raise PoseFileError(f"{path}: expected at most {MAX_BYTES} bytes of arrays, found more; split the file")
             arrays = {entry.filename[:-4]: archive.read(entry) for entry in entries}
+    # zipfile's own: NotImplementedError for compression that Python does not know, RuntimeError for a password
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise PoseFileError(f"{path}: expected a .npz archive, found damage ({error}); copy the file again") from None
     return {name: _array(io.BytesIO(raw), len(raw), f"{path}, array {name}") for name, raw in arrays.items()}
