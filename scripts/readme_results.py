@@ -94,11 +94,31 @@ def export_rows(report: dict[str, Any]) -> Iterator[Row]:
 
 def serving_rows(report: dict[str, Any]) -> Iterator[Row]:
     """Live streams and callers of one server, on two cores that the client shares."""
-    streams, overhead = report["streams"], report["overhead"]["milliseconds"]
-    told = f"{streams['dropped']} frames dropped, answered after {streams['delay_ms']['p95']:.0f} ms (p95)"
-    yield f"{streams['streams']} live streams at 25 frames a second on {report['cores']} cores", told, report["command"]
+    overhead = report["overhead"]["milliseconds"]
+    for key, where in (("streams_beside_clips", "as served"), ("streams", "by two processes of their own")):
+        streams = report[key]
+        told = f"{streams['dropped']} frames dropped, answered after {streams['delay_ms']['p95']:.0f} ms (p95)"
+        what = f"{streams['streams']} live streams at 25 frames a second on {report['cores']} cores, {where}"
+        yield what, told, report["command"]
     callers = report["overhead"]["callers"]
     yield f"what the server adds to a request, {callers} callers", f"{overhead['p99']:.0f} ms (p99)", report["command"]
+
+
+def requests_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """Many requests in a row, for the server's memory."""
+    asked = report["requests"]
+    told = f"memory grew by {asked['memory_growth_mb']:.0f} MB, {asked['refused']} refused"
+    yield f"{asked['requests']} clips from {asked['callers']} callers", told, report["command"]
+
+
+def soak_rows(report: dict[str, Any]) -> Iterator[Row]:
+    """An hour of clips and streams."""
+    soak = report["soak"]
+    told = (
+        f"memory grew by {soak['memory_growth_mb']:.0f} MB ({soak['memory_growth_at_most_mb']:.0f} at the most in "
+        f"between), {soak['refused']} clips refused, {soak['dropped']} of {soak['frames']} frames dropped"
+    )
+    yield f"{soak['minutes']:.0f} minutes of {soak['requests']} clips, and streams", told, report["command"]
 
 
 def streaming_rows(report: dict[str, Any]) -> Iterator[Row]:
@@ -110,6 +130,8 @@ def streaming_rows(report: dict[str, Any]) -> Iterator[Row]:
                 f"{100 * row['words right']:.0f} % of words right, stands {stands:.0f} ms after the last sign (median)"
             )
             yield f"live, {name}", told, report["command"]
+        if "in ten minutes" in row:
+            yield f"live, {name}", f"{row['in ten minutes']} texts in ten minutes", report["command"]
 
 
 def gpu_rows(report: dict[str, Any]) -> Iterator[Row]:
@@ -238,7 +260,12 @@ SECTIONS: dict[str, dict[str, Rows]] = {
         "results/extract_speed.json": extract_rows,
         "results/decoded_clips.json": decoded_rows,
     },
-    "Serving and export": {"results/serving.json": serving_rows, "results/export_speed.json": export_rows},
+    "Serving and export": {
+        "results/serving.json": serving_rows,
+        "results/serving_20000.json": requests_rows,
+        "results/serving_soak.json": soak_rows,
+        "results/export_speed.json": export_rows,
+    },
     "On a GPU": {"results/gpu_speed.json": gpu_rows},
 }
 
@@ -253,6 +280,7 @@ HEADLINES = (
     "W: isolated ASL words, one group left out",
     "live, sentences, pauses, 30 fps",
     "live, sentences, no pauses, 30 fps",
+    "live, nobody signs, movements unlike",
     "random rows a second from shards to model input",
     "decoding 48 tokens with the exported bundled checkpoint, batch 1",
     "first translation from a cold process",
